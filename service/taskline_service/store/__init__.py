@@ -1,1 +1,30 @@
-"""Tasks in Redis: one Lua script per move, and the reading of what they leave."""
+"""Tasks in Redis: one Lua script per move, and the reading of what they leave.
+
+Nothing outside this package speaks to Redis.
+"""
+
+from taskline_service.store.address import InvalidRedisUrl, RedisAddress, parse_redis_url
+from taskline_service.store.connection import StoreError
+from taskline_service.store.directory import Directory, QueueInfo, StoreInfo, WorkerInfo
+from taskline_service.store.events import Event, EventHub, Mailbox
+from taskline_service.store.keys import Keys
+from taskline_service.store.redis import Redis, Subscription
+from taskline_service.store.store import TaskStore
+
+__all__ = [
+    "Directory",
+    "Event",
+    "EventHub",
+    "InvalidRedisUrl",
+    "Keys",
+    "Mailbox",
+    "QueueInfo",
+    "Redis",
+    "RedisAddress",
+    "StoreError",
+    "StoreInfo",
+    "Subscription",
+    "TaskStore",
+    "WorkerInfo",
+    "parse_redis_url",
+]

@@ -1,0 +1,80 @@
+"""The kinds of things that happen to a task, as watchers get them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from taskline_service.store.records import error_from_blob, progress_from_bytes
+from taskline_service.task import Progress, TaskError, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """The task went to a state that is not terminal."""
+
+    state: TaskState
+    attempts: int
+    worker: str
+    schedule_us: int
+    # Of RETRYING. None too if it is too long to be sent along: then it is with the task.
+    error: TaskError | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The task ended."""
+
+    state: TaskState
+    attempts: int
+    result_size: int
+    result_expire_us: int
+    # Neither is set if the outcome is too long to be sent along: then it is with the task.
+    result: bytes | None
+    error: TaskError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events were lost: read the tasks again."""
+
+
+Change = StateChange | Progress | End | Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a task, and where that was in the order of everything."""
+
+    task_id: str
+    sequence: int
+    event_us: int
+    revision: int
+    change: Change
+
+
+def decode_event(fields: dict[bytes, Any], revision: int) -> Event:
+    """An event, from what the scripts publish."""
+    return Event(fields[b"id"].decode(), fields[b"seq"], fields[b"at"], revision, _change(fields))
+
+
+def _change(fields: dict[bytes, Any]) -> Change:
+    if fields[b"kind"] == b"progress":
+        return progress_from_bytes(fields[b"progress"])
+    error = fields.get(b"error")
+    state = TaskState(fields[b"state"].decode())
+    failure = error_from_blob(error) if error else None
+    if fields[b"kind"] == b"ended":
+        return End(
+            state=state,
+            attempts=fields[b"attempts"],
+            result_size=fields.get(b"result_size", 0),
+            result_expire_us=fields.get(b"result_expire", 0),
+            result=fields.get(b"result"),
+            error=failure,
+        )
+    return StateChange(
+        state=state,
+        attempts=fields[b"attempts"],
+        worker=fields.get(b"worker", b"").decode(),
+        schedule_us=fields.get(b"due", 0),
+        error=failure,
+    )

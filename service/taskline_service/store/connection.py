@@ -1,0 +1,196 @@
+"""One pipelined connection to Redis: many calls at once, answers in order.
+
+Why not redis-py here: a pool of its connections costs 31-39 us of CPU per command where
+this one costs 2 (docs/decisions.md), it repeats writes whose answer was lost, and a
+cancelled call may leave its answer to the next one.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+
+from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
+from taskline_service.store.address import RedisAddress
+
+CONNECT_TIMEOUT_S = 2.0
+
+# Errors that pass by themselves: the server is loading, failing over, read-only, or its disk
+# is full. By the first word of the answer.
+_PASSING = frozenset(
+    "LOADING BUSY MASTERDOWN CLUSTERDOWN TRYAGAIN READONLY MISCONF NOREPLICAS UNBLOCKED".split()
+)
+
+
+class StoreError(TasklineError):
+    """Redis refused a command for a reason that a repeat will not mend."""
+
+
+class NoScript(StoreError):
+    """Redis does not have the script, for example after a restart."""
+
+
+def error_from(reply: Exception) -> TasklineError:
+    """What an error reply of Redis means to us."""
+    text = str(reply)
+    word = text.split(" ", 1)[0]
+    if word == "NOSCRIPT":
+        return NoScript(text)
+    # 6.2 wraps what happens in a script: "ERR Error running script …: -OOM command not …".
+    if word == "OOM" or "-OOM " in text:
+        return StoreFull("the store is out of memory")
+    if word in _PASSING or any(f"-{passing} " in text for passing in _PASSING):
+        return StoreUnavailable(f"the store does not take commands now ({word})")
+    return StoreError(text)
+
+
+class Connection(asyncio.Protocol):
+    """Sends commands without waiting for the answers to earlier ones.
+
+    A server that owes an answer for longer than `reply_timeout` (seconds) counts as gone:
+    everything that waits fails with StoreUnavailable. What a failed call did is unknown.
+    """
+
+    def __init__(
+        self, *, reply_timeout: float, on_push: Callable[[list[Any]], None] | None
+    ) -> None:
+        self._reader = hiredis.Reader()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._reply_timeout = reply_timeout
+        self._on_push = on_push
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+
+    @classmethod
+    async def open(
+        cls,
+        address: RedisAddress,
+        *,
+        name: str,
+        reply_timeout: float,
+        on_push: Callable[[list[Any]], None] | None = None,
+    ) -> "Connection":
+        """Connect and introduce ourselves.
+
+        `on_push` gets what arrives on subscribed channels.
+
+        Raises:
+            StoreUnavailable: Nobody answers there.
+        """
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Connection:
+            return cls(reply_timeout=reply_timeout, on_push=on_push)
+
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                if address.path:
+                    _, self = await loop.create_unix_connection(protocol, address.path)
+                else:
+                    _, self = await loop.create_connection(
+                        protocol, address.host, address.port, ssl=address.tls
+                    )
+                try:
+                    await self._introduce(address, name)
+                except BaseException:
+                    self.abort()
+                    raise
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise StoreUnavailable(f"cannot connect to {address}: {reason}") from error
+        return self
+
+    async def _introduce(self, address: RedisAddress, name: str) -> None:
+        if address.password:
+            user = [address.username] if address.username else []
+            await self.call(b"AUTH", *user, address.password)
+        if address.database:
+            await self.call(b"SELECT", str(address.database))
+        await self.call(b"CLIENT", b"SETNAME", name)
+
+    @property
+    def alive(self) -> bool:
+        """Whether commands can still be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def call(self, *command: bytes | str) -> Any:
+        """Send one command and wait for its answer.
+
+        Raises:
+            StoreUnavailable: No answer; whether the command was carried out is unknown.
+            StoreError, StoreFull: Redis refused it.
+        """
+        return await self.send(*command)
+
+    def _write(self, *command: bytes | str) -> None:
+        assert self._transport is not None
+        # The stub of pack_command describes a tuple of one.
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+
+    def send(self, *command: bytes | str) -> "asyncio.Future[Any]":
+        """Send one command; the future gets its answer. Cancelling it forgets the answer only."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._transport is None or not self.alive:
+            future.set_exception(StoreUnavailable("the connection to the store is closed"))
+            return future
+        self._waiting.append((future, self._loop.time()))
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self._reply_timeout, self._check_oldest)
+        self._write(*command)
+        return future
+
+    def subscribe(self, *channels: bytes) -> None:
+        """From now on `on_push` gets what is published; calls are no longer possible."""
+        self._write(b"SUBSCRIBE", *channels)
+
+    def ping_subscribed(self) -> None:
+        """Have the server say something on a subscribed connection, which shows that it lives."""
+        self._write(b"PING")
+
+    def abort(self) -> None:
+        """Close at once; whatever waits fails."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _check_oldest(self) -> None:
+        self._watchdog = None
+        if not self._waiting:
+            return
+        left = self._waiting[0][1] + self._reply_timeout - self._loop.time()
+        if left <= 0:
+            self.abort()
+        else:
+            self._watchdog = self._loop.call_later(left, self._check_oldest)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            if self._on_push is not None and not self._waiting:
+                if isinstance(reply, list):
+                    self._on_push(reply)
+                continue
+            future, _ = self._waiting.popleft()
+            if future.done():  # its caller was cancelled
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(error_from(reply))
+            else:
+                future.set_result(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable("the connection to the store was lost"))
+        if not self.closed.done():
+            self.closed.set_result(None)

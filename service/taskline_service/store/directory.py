@@ -1,0 +1,164 @@
+"""Who is there: task types, workers and queues; and what the store itself is like."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from taskline_service.store.connection import StoreError
+from taskline_service.store.keys import Keys
+from taskline_service.store.records import from_us, pack, to_us, unpack
+from taskline_service.store.redis import Redis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A process that executes tasks."""
+
+    id: str
+    identity: str
+    queues: tuple[str, ...]
+    task_types: tuple[str, ...]
+    concurrency: int
+    running_task_ids: tuple[str, ...]
+    start_us: int
+    heartbeat_us: int = 0
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """A queue and what is on it."""
+
+    name: str
+    paused: bool
+    queued: int
+    scheduled: int
+    running: int
+    oldest_age: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """What the store is like."""
+
+    product: str
+    version: str
+    # "always", "everysec", "no", or "off" without an append-only file; "" if it will not say.
+    persistence: str
+    eviction_policy: str
+    time_us: int
+    latency: timedelta
+
+    @property
+    def version_text(self) -> str:
+        """For example "valkey 9.1.2"."""
+        return f"{self.product} {self.version}"
+
+
+class Directory:
+    """Task types, workers and queues of one namespace."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def _script(self, name: str, **args: Any) -> Any:
+        return await self._redis.script(name, self._keys.prefix, args)
+
+    async def register_types(self, definitions: Mapping[str, bytes]) -> None:
+        """Make task types known to every server, as their code publishes them."""
+        await self._script("register_types", types=dict(definitions))
+
+    async def types(self) -> dict[str, bytes]:
+        """Every known task type, as it was published."""
+        reply = await self._redis.call(b"HGETALL", self._keys.types)
+        pairs = iter(reply)
+        return {name.decode(): definition for name, definition in zip(pairs, pairs, strict=True)}
+
+    async def heartbeat(
+        self, worker: WorkerInfo, *, ttl: timedelta, leaving: bool = False
+    ) -> None:
+        """Say that a worker lives; it stays listed for `ttl`, or goes at once if `leaving`."""
+        about = pack(
+            {
+                "identity": worker.identity,
+                "queues": list(worker.queues),
+                "types": list(worker.task_types),
+                "concurrency": worker.concurrency,
+                "running": list(worker.running_task_ids),
+                "start": worker.start_us,
+                "draining": worker.draining,
+            }
+        )
+        await self._script(
+            "heartbeat",
+            worker=worker.id,
+            about=about,
+            types=list(worker.task_types),
+            ttl=to_us(ttl),
+            leaving=leaving,
+        )
+
+    async def workers(self, *, after: str = "", count: int) -> list[WorkerInfo]:
+        """Live workers by id, those behind `after`."""
+        return [_worker(entry) for entry in await self._script("workers", after=after, count=count)]
+
+    async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
+        """Queues by name, those behind `after`."""
+        return [
+            QueueInfo(
+                name=entry[b"name"].decode(),
+                paused=entry[b"paused"],
+                queued=entry[b"queued"],
+                scheduled=entry[b"scheduled"],
+                running=entry[b"running"],
+                oldest_age=from_us(entry[b"oldest_age"]),
+            )
+            for entry in await self._script("queues", after=after, count=count)
+        ]
+
+    async def store_info(self) -> StoreInfo:
+        """Ask the store about itself; measures one round trip."""
+        fields = _info(await self._redis.call(b"INFO"))
+        began = time.perf_counter()
+        seconds, us = await self._redis.call(b"TIME")
+        latency = timedelta(seconds=time.perf_counter() - began)
+        valkey = "valkey_version" in fields
+        append_only = fields.get("aof_enabled") == "1"
+        return StoreInfo(
+            product="valkey" if valkey else "redis",
+            version=fields["valkey_version" if valkey else "redis_version"],
+            persistence=await self._fsync_policy() if append_only else "off",
+            eviction_policy=fields.get("maxmemory_policy", ""),
+            time_us=int(seconds) * 1_000_000 + int(us),
+            latency=latency,
+        )
+
+    async def _fsync_policy(self) -> str:
+        try:
+            reply: Sequence[bytes] = await self._redis.call(b"CONFIG", b"GET", b"appendfsync")
+        except StoreError:  # a user of the store without the right to ask
+            return ""
+        return reply[1].decode() if len(reply) > 1 else ""
+
+
+def _worker(entry: dict[bytes, Any]) -> WorkerInfo:
+    about = unpack(entry[b"about"])
+    return WorkerInfo(
+        id=entry[b"id"].decode(),
+        identity=about[b"identity"].decode(),
+        queues=tuple(name.decode() for name in about[b"queues"]),
+        task_types=tuple(name.decode() for name in about[b"types"]),
+        concurrency=about[b"concurrency"],
+        running_task_ids=tuple(task_id.decode() for task_id in about[b"running"]),
+        start_us=about[b"start"],
+        heartbeat_us=entry[b"heartbeat"],
+        draining=about[b"draining"],
+    )
+
+
+def _info(text: bytes) -> dict[str, str]:
+    lines = (line for line in text.decode().splitlines() if ":" in line)
+    return dict(line.split(":", 1) for line in lines)

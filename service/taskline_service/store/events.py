@@ -1,0 +1,222 @@
+"""What happens to tasks, as it happens: one subscription for all who watch in this process.
+
+Who watches registers first and reads the task afterwards, never the other way round: what
+happens in between is then in the mailbox, with a sequence above that of the task as read.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from taskline_service.errors import StoreUnavailable
+from taskline_service.store.address import RedisAddress
+from taskline_service.store.changes import Change, Event, Gap, decode_event
+from taskline_service.store.keys import Keys
+from taskline_service.store.records import unpack
+from taskline_service.store.redis import Redis, Subscription
+from taskline_service.task import Progress
+
+log = logging.getLogger(__name__)
+
+_PAGE = 500
+# A subscription can lose what was published last without knowing: compare now and then.
+_COMPARE_EVERY_S = 10.0
+MAILBOX_LENGTH = 10_000
+
+
+class Mailbox:
+    """The events of the tasks that one watcher follows, until it takes them.
+
+    Of progress only the latest is kept, and never out of order with other events. A watcher
+    that falls too far behind finds a Gap instead of what it missed.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._latest_progress: dict[str, int] = {}
+        self._arrived = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Add an event."""
+        waiting_at = self._latest_progress.get(event.task_id)
+        if isinstance(event.change, Progress) and waiting_at is not None:
+            # The one that waits is the last event of this task: replace it in its place.
+            self._events[waiting_at - self._taken] = event
+            return
+        if isinstance(event.change, Progress):
+            self._latest_progress[event.task_id] = self._taken + len(self._events)
+        else:
+            self._latest_progress.pop(event.task_id, None)
+        if len(self._events) >= MAILBOX_LENGTH:
+            self.lose(event.revision)
+            return
+        self._events.append(event)
+        self._arrived.set()
+
+    _taken = 0
+
+    def lose(self, revision: int) -> None:
+        """Forget everything; the watcher has to read its tasks again."""
+        self._taken += len(self._events)
+        self._events.clear()
+        self._latest_progress.clear()
+        self._events.append(Event("", 0, 0, revision, Gap()))
+        self._arrived.set()
+
+    def take(self) -> Event | None:
+        """The next event, if there is one."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        if self._latest_progress.get(event.task_id) == self._taken:
+            del self._latest_progress[event.task_id]
+        self._taken += 1
+        if not self._events:
+            self._arrived.clear()
+        return event
+
+    async def arrival(self) -> None:
+        """Wait until there is an event to take."""
+        await self._arrived.wait()
+
+
+class EventHub:
+    """Hands the events of this partition to the mailboxes of those who watch."""
+
+    def __init__(self, redis: Redis, address: RedisAddress, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._mailboxes: dict[bytes, set[Mailbox]] = {}
+        self._revision: int | None = None
+        self._early: list[dict[bytes, Any]] | None = []
+        self._catching_up = asyncio.Lock()
+        self._behind = asyncio.Event()
+        self._subscription = Subscription(
+            address,
+            [keys.events_channel],
+            on_message=self._hear,
+            on_subscribed=self._catch_up,
+            name="taskline-events",
+        )
+
+    @property
+    def watched(self) -> int:
+        """How many tasks somebody watches."""
+        return len(self._mailboxes)
+
+    @contextlib.contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[Mailbox]:
+        """A mailbox that gets whatever happens to these tasks from now on."""
+        mailbox, keys = Mailbox(), [task_id.encode() for task_id in task_ids]
+        for key in keys:
+            self._mailboxes.setdefault(key, set()).add(mailbox)
+        try:
+            yield mailbox
+        finally:
+            for key in keys:
+                others = self._mailboxes.get(key)
+                if others is not None:
+                    others.discard(mailbox)
+                    if not others:
+                        del self._mailboxes[key]
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._subscription.run())
+            group.create_task(self._compare())
+
+    async def since(self, revision: int, task_ids: Iterable[str]) -> list[Event] | None:
+        """The events of these tasks after `revision`; None if they are no longer kept."""
+        wanted, events = {task_id.encode() for task_id in task_ids}, list[Event]()
+        last = revision
+        while messages := await self._read_log(last):
+            if messages[0][b"rev"] != last + 1:
+                return None
+            last = messages[-1][b"rev"]
+            events += [
+                decode_event(fields, message[b"rev"])
+                for message in messages
+                for fields in message[b"events"]
+                if fields[b"id"] in wanted
+            ]
+        return events
+
+    def _hear(self, _channel: bytes, data: bytes) -> None:
+        message = unpack(data)
+        if self._early is not None:
+            self._early.append(message)
+        elif not self._deliver(message):
+            self._early = [message]
+            self._behind.set()
+
+    def _deliver(self, message: dict[bytes, Any]) -> bool:
+        """Hand out a message; False if others should have come before it."""
+        revision = message[b"rev"]
+        if self._revision is None or revision > self._revision + 1:
+            return False
+        if revision == self._revision + 1:
+            self._revision = revision
+            for fields in message[b"events"]:
+                mailboxes = self._mailboxes.get(fields[b"id"])
+                if mailboxes:
+                    event = decode_event(fields, revision)
+                    for mailbox in mailboxes:
+                        mailbox.put(event)
+        return True
+
+    async def _catch_up(self) -> None:
+        """Read what was published while we did not listen, then what was heard meanwhile."""
+        async with self._catching_up:
+            if self._early is None:
+                self._early = []
+            present = int(await self._redis.call(b"GET", self._keys.revision) or 0)
+            if self._revision is None:
+                self._revision = present
+            elif present < self._revision:  # another store, or an older copy of it
+                self._skip_to(present)
+            while self._revision < present:
+                messages = await self._read_log(self._revision)
+                if not messages or not self._deliver(messages[0]):
+                    self._skip_to(present)
+                for message in messages[1:]:
+                    self._deliver(message)
+            early, self._early = self._early, None
+            for i, message in enumerate(early):
+                if not self._deliver(message):
+                    self._early = early[i:]
+                    self._behind.set()
+                    return
+
+    def _skip_to(self, revision: int) -> None:
+        log.warning("events up to revision %d are no longer kept: watchers read again", revision)
+        self._revision = revision
+        for mailbox in {box for boxes in self._mailboxes.values() for box in boxes}:
+            mailbox.lose(revision)
+
+    async def _read_log(self, after: int) -> list[dict[bytes, Any]]:
+        entries = await self._redis.call(
+            b"XRANGE", self._keys.log, f"{after + 1}-0", b"+", b"COUNT", str(_PAGE)
+        )
+        return [unpack(fields[1]) for _, fields in entries]
+
+    async def _compare(self) -> None:
+        """Catch up when messages are missing, and look by ourselves now and then."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_COMPARE_EVERY_S):
+                    await self._behind.wait()
+            self._behind.clear()
+            if self._revision is not None:
+                try:
+                    await self._catch_up()
+                except StoreUnavailable as error:
+                    log.debug("catching up: %s", error)
+                    self._behind.set()
+                    await asyncio.sleep(1)
+
+
+__all__ = ["Change", "Event", "EventHub", "Gap", "Mailbox"]

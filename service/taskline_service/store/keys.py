@@ -1,0 +1,58 @@
+"""The name of every Redis key and channel, in one place; lua/_prelude.lua says what each holds."""
+
+from dataclasses import dataclass
+
+PARTITION = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of the keys of one namespace, as bytes."""
+
+    namespace: str
+
+    @property
+    def prefix(self) -> bytes:
+        """What all of them start with; its hash tag keeps them in one slot."""
+        return f"taskline:{{{self.namespace}.{PARTITION}}}:".encode()
+
+    @property
+    def log(self) -> bytes:
+        """The stream of all events."""
+        return self.prefix + b"log"
+
+    @property
+    def revision(self) -> bytes:
+        """The counter of calls that changed tasks."""
+        return self.prefix + b"rev"
+
+    @property
+    def types(self) -> bytes:
+        """Published task types by name."""
+        return self.prefix + b"types"
+
+    @property
+    def events_channel(self) -> bytes:
+        """Where events are published."""
+        return self.prefix + b"events"
+
+    @property
+    def wake_channel(self) -> bytes:
+        """Where it is said that a line has tasks."""
+        return self.prefix + b"wake"
+
+    @property
+    def cancel_channel(self) -> bytes:
+        """Where running tasks are asked to stop."""
+        return self.prefix + b"cancel"
+
+
+def line(task_type: str, queue: str) -> str:
+    """Tasks of one type on one queue; types have no colon, so this can be split again."""
+    return f"{task_type}:{queue}"
+
+
+def split_line(text: str) -> tuple[str, str]:
+    """The task type and the queue of a line."""
+    task_type, _, queue = text.partition(":")
+    return task_type, queue

@@ -1,0 +1,77 @@
+-- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
+-- serve, whatever queue they are on.
+-- args: types, queues (nil: all), count, worker, nonce, lease (us)
+-- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
+-- dangling: ids that waited although their record is gone or says otherwise.
+
+local PAGE = 500
+
+local types, paused = set_of(args.types), set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
+local queues = args.queues and set_of(args.queues)
+
+-- The lines that this worker can serve, the one with the most urgent task first.
+local function servable()
+  local lines, offset = {}, 0
+  repeat
+    local page = redis.call('ZRANGE', PREFIX .. 'ready', offset, offset + PAGE - 1, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      local task_type, queue = split_line(page[i])
+      if types[task_type] and not paused[queue] and (not queues or queues[queue]) then
+        lines[#lines + 1] = { name = page[i], score = tonumber(page[i + 1]) }
+      end
+    end
+    offset = offset + PAGE
+  until #page < 2 * PAGE or #lines >= args.count
+  return lines
+end
+
+local claims, dangling = {}, {}
+
+local function claim(id)
+  local task = load(id)
+  local spec = task and task.state == 'QUEUED' and redis.call('GET', PREFIX .. 's:' .. id)
+  if not spec then
+    dangling[#dangling + 1] = id
+    return
+  end
+  if task.queue_timeout then
+    redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
+  end
+  task.attempts = task.attempts + 1
+  move(task, 'RUNNING',
+    { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker },
+    'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', now, 'ss', task.sequence + 1)
+  redis.call('ZADD', PREFIX .. 'leases', now + args.lease, id)
+  if task.attempts > 1 then
+    redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)
+    redis.call('HDEL', PREFIX .. 't:' .. id, 'et')
+  end
+  claims[#claims + 1] = {
+    id = id, line = task.line, attempt = task.attempts, failed = task.failed, create = task.create,
+    due = task.due, start = now, spec = spec,
+  }
+end
+
+local lines = servable()
+while lines[1] and #claims < args.count do
+  -- The first line goes on until it reaches what is first in the next one.
+  local line, rival = table.remove(lines, 1), lines[1]
+  local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'q:' .. line.name, '-inf',
+    rival and math.max(rival.score, line.score) or '+inf', 'LIMIT', 0, args.count - #claims)
+  if ids[1] then
+    redis.call('ZREM', PREFIX .. 'q:' .. line.name, unpack(ids))
+    for _, id in ipairs(ids) do
+      claim(id)
+    end
+  end
+  line.score = refresh(line.name)
+  if line.score then
+    local place = 1
+    while lines[place] and lines[place].score <= line.score do
+      place = place + 1
+    end
+    table.insert(lines, place, line)
+  end
+end
+publish()
+return cmsgpack.pack({ claims = claims, dangling = dangling })

@@ -1,0 +1,18 @@
+-- Stores the latest progress of running tasks.
+-- args: reports = { { id, attempt, nonce, progress = { current, total, message, details } } }
+-- Returns per report 'ok', or why not: 'lost', 'repeated'.
+
+local verdicts = {}
+for i, report in ipairs(args.reports) do
+  local task, why = held(report)
+  if task then
+    report.progress.at = now
+    local progress = cmsgpack.pack(report.progress)
+    redis.call('SET', PREFIX .. 'g:' .. task.id, progress)
+    emit(task, { kind = 'progress', progress = progress })
+    redis.call('HSET', PREFIX .. 't:' .. task.id, 'sq', task.sequence, 'up', now)
+  end
+  verdicts[i] = why or 'ok'
+end
+publish()
+return cmsgpack.pack(verdicts)

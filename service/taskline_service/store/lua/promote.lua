@@ -1,0 +1,19 @@
+-- Puts tasks whose time has come on their queue: SCHEDULED and RETRYING ones.
+-- args: count
+-- Returns { promoted, next (us, nil if nothing else waits), dangling = { ids } }.
+
+local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'due', '-inf', now, 'LIMIT', 0, args.count)
+local dangling = {}
+for _, id in ipairs(ids) do
+  local task = load(id)
+  redis.call('ZREM', PREFIX .. 'due', id)
+  if task and (task.state == 'SCHEDULED' or task.state == 'RETRYING') then
+    move(task, 'QUEUED', { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due })
+    put_ready(task)
+  else
+    dangling[#dangling + 1] = id
+  end
+end
+publish()
+local next_one = redis.call('ZRANGE', PREFIX .. 'due', 0, 0, 'WITHSCORES')
+return cmsgpack.pack({ promoted = #ids - #dangling, dangling = dangling, next = tonumber(next_one[2]) })

@@ -1,0 +1,19 @@
+-- Ends tasks that no worker started in time.
+-- args: count, error, record_ttl (us)
+-- Returns { failed, next (us, nil if nothing else waits) }.
+
+local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'queue_timeouts', '-inf', now, 'LIMIT', 0, args.count)
+local failed = 0
+for _, id in ipairs(ids) do
+  local task = load(id)
+  redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
+  if task and task.state == 'QUEUED' then
+    take_ready(task)
+    refresh(task.line)
+    finish_with_error(task, 'FAILED', args.error)
+    failed = failed + 1
+  end
+end
+publish()
+local next_one = redis.call('ZRANGE', PREFIX .. 'queue_timeouts', 0, 0, 'WITHSCORES')
+return cmsgpack.pack({ failed = failed, next = tonumber(next_one[2]) })

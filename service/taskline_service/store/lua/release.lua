@@ -1,0 +1,23 @@
+-- Gives claimed tasks back, to their old place in the queue: their worker shuts down. Those
+-- that were asked to stop are CANCELLED.
+-- args: claims = { { id, attempt, nonce } }, record_ttl (us)
+-- Returns per claim 'ok', 'repeated' or 'lost'.
+
+local verdicts = {}
+for i, claim in ipairs(args.claims) do
+  local task, why = held(claim)
+  if task then
+    redis.call('ZREM', PREFIX .. 'leases', task.id)
+    if task.cancel then
+      finish_cancelled(task)
+    else
+      move(task, 'QUEUED', { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due },
+        'no', '')
+      remember_attempt(task)
+      put_ready(task)
+    end
+  end
+  verdicts[i] = why or 'ok'
+end
+publish()
+return cmsgpack.pack(verdicts)

@@ -1,0 +1,190 @@
+"""Our client of Redis: a connection that comes back by itself, and scripts by name."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgpack
+
+from taskline_service.errors import StoreUnavailable
+from taskline_service.store.address import RedisAddress
+from taskline_service.store.connection import Connection, NoScript
+from taskline_service.store.scripts import SCRIPTS
+
+log = logging.getLogger(__name__)
+
+REPLY_TIMEOUT_S = 5.0
+# How long a call waits for a lost connection to come back before it says so.
+PATIENCE_S = 1.5
+_FIRST_BACKOFF_S = 0.05
+_LONGEST_BACKOFF_S = 2.0
+_PING_EVERY_S = 5.0
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before trying to connect again: doubling, with full jitter."""
+    longest = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(attempt, 10))
+    return random.uniform(longest / 2, longest)
+
+
+class Redis:
+    """Calls Redis over one connection that is opened again whenever it is lost."""
+
+    def __init__(self, address: RedisAddress, *, name: str = "taskline") -> None:
+        self._address = address
+        self._name = name
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._connect_once()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+            await self._connection.closed
+
+    async def call(self, *command: bytes | str, patience: float = PATIENCE_S) -> Any:
+        """Send one command; once more if the connection is lost on the way.
+
+        So only for commands that may be carried out twice: reads, and our scripts.
+
+        Raises:
+            StoreUnavailable: No answer within `patience` seconds after the connection was lost.
+        """
+        give_up = asyncio.get_running_loop().time() + patience
+        while True:
+            connection = await self._connected(give_up)
+            try:
+                return await connection.send(*command)
+            except StoreUnavailable:
+                if asyncio.get_running_loop().time() >= give_up or connection.alive:
+                    raise
+
+    async def script(self, name: str, prefix: bytes, args: dict[str, Any], **options: float) -> Any:
+        """Run a script of lua/ with its arguments; returns what it answered, text as bytes."""
+        script = SCRIPTS[name]
+        packed = msgpack.packb(args, use_bin_type=False)
+        try:
+            reply = await self.call(b"EVALSHA", script.sha, b"1", prefix, packed, **options)
+        except NoScript:
+            await self.call(b"SCRIPT", b"LOAD", script.source, **options)
+            reply = await self.call(b"EVALSHA", script.sha, b"1", prefix, packed, **options)
+        return msgpack.unpackb(reply, raw=True, strict_map_key=False)
+
+    async def _connected(self, give_up: float) -> Connection:
+        if self._connection is not None and self._connection.alive:
+            return self._connection
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
+        connecting = self._connecting
+        try:
+            async with asyncio.timeout_at(give_up):
+                return await asyncio.shield(connecting)
+        except TimeoutError:
+            raise StoreUnavailable(f"cannot reach the store at {self._address}") from None
+
+    async def _connect(self) -> Connection:
+        attempt = 0
+        while True:
+            try:
+                return await self._connect_once()
+            except StoreUnavailable as error:
+                if attempt == 0:
+                    log.warning("%s; trying again", error)
+                await asyncio.sleep(backoff(attempt))
+                attempt += 1
+
+    async def _connect_once(self) -> Connection:
+        self._connection = await Connection.open(
+            self._address, name=self._name, reply_timeout=REPLY_TIMEOUT_S
+        )
+        return self._connection
+
+
+class Subscription:
+    """Keeps a connection subscribed to channels for as long as `run` runs.
+
+    `on_message(channel, data)` gets each message. `on_subscribed` is awaited each time the
+    subscription stands, the first time too: messages may have been missed before.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        channels: Sequence[bytes],
+        *,
+        on_message: Callable[[bytes, bytes], None],
+        on_subscribed: Callable[[], Awaitable[None]],
+        name: str = "taskline-subscriber",
+    ) -> None:
+        self._address = address
+        self._channels = channels
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self._name = name
+        self._confirmed = 0
+        self._heard = 0.0
+        self._standing = asyncio.Event()
+
+    async def run(self) -> None:
+        """Stay subscribed until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                await self._listen()
+                attempt = 0
+            except StoreUnavailable as error:
+                log.debug("subscription: %s", error)
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    async def _listen(self) -> None:
+        self._confirmed = 0
+        self._standing.clear()
+        connection = await Connection.open(
+            self._address, name=self._name, reply_timeout=REPLY_TIMEOUT_S, on_push=self._push
+        )
+        try:
+            connection.subscribe(*self._channels)
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await self._standing.wait()
+            await self._on_subscribed()
+            await self._stay(connection)
+        except TimeoutError:
+            raise StoreUnavailable("the subscription was not confirmed") from None
+        finally:
+            connection.abort()
+
+    async def _stay(self, connection: Connection) -> None:
+        """Wait for the connection to end; end it ourselves when the server falls silent."""
+        loop = asyncio.get_running_loop()
+        while not connection.closed.done():
+            connection.ping_subscribed()
+            pinged = loop.time()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PING_EVERY_S):
+                    await asyncio.shield(connection.closed)
+            if self._heard < pinged and not connection.closed.done():
+                return
+
+    def _push(self, message: list[Any]) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if message[0] == b"message":
+            self._on_message(message[1], message[2])
+        elif message[0] == b"subscribe":
+            self._confirmed += 1
+            if self._confirmed == len(self._channels):
+                self._standing.set()

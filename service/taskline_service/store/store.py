@@ -1,0 +1,400 @@
+"""The moves of tasks, each one script, and the reading of tasks."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from taskline_service.errors import TaskNotFound
+from taskline_service.store.keys import Keys, line
+from taskline_service.store.records import (
+    claim_from_fields,
+    error_to_fields,
+    progress_to_fields,
+    spec_to_blob,
+    task_from_record,
+    to_us,
+)
+from taskline_service.store.redis import Redis
+from taskline_service.store.values import (
+    Completion,
+    Enqueued,
+    EnqueueStatus,
+    Failure,
+    ListQuery,
+    NewTask,
+    Reclaimed,
+    TaskPage,
+    Upkept,
+    Verdict,
+)
+from taskline_service.task import (
+    Claim,
+    ErrorType,
+    Progress,
+    Task,
+    TaskError,
+    TaskSpec,
+    TaskState,
+)
+
+# One script call stays short: so many tasks, and so many bytes.
+MOVES_PER_CALL = 100
+BYTES_PER_CALL = 4 * 1024 * 1024
+
+DEFAULT_RESULT_TTL = timedelta(hours=24)
+DEFAULT_RECORD_TTL = timedelta(days=7)
+MAX_LOST = 3
+
+_T = TypeVar("_T")
+
+
+def _chunks(items: Sequence[_T], sizes: Sequence[int]) -> Iterator[Sequence[_T]]:
+    start, size = 0, 0
+    for i, item_size in enumerate(sizes):
+        if i > start and (i - start >= MOVES_PER_CALL or size + item_size > BYTES_PER_CALL):
+            yield items[start:i]
+            start, size = i, 0
+        size += item_size
+    if start < len(items):
+        yield items[start:]
+
+
+def _held(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.task_id, "attempt": claim.attempt, "nonce": claim.nonce}
+
+
+class TaskStore:
+    """Reads tasks, and moves them from state to state.
+
+    A move happens whole or not at all. Moves of many tasks are made in bounded steps, in
+    order. What a worker does is accepted only under the claim that it was given.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        result_ttl: timedelta = DEFAULT_RESULT_TTL,
+        record_ttl: timedelta = DEFAULT_RECORD_TTL,
+        max_lost: int = MAX_LOST,
+    ) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.result_ttl = result_ttl
+        self.record_ttl = record_ttl
+        self._max_lost = max_lost
+        self._record_ttl_us = to_us(record_ttl)
+
+    async def _script(self, name: str, args: Mapping[str, Any]) -> Any:
+        return await self.redis.script(name, self.keys.prefix, dict(args))
+
+    # Accepting tasks
+
+    async def enqueue(self, tasks: Sequence[NewTask], *, partial: bool = False) -> list[Enqueued]:
+        """Accept tasks, in order; none if one is refused, unless `partial`.
+
+        More than a hundred are checked first and then written in steps, so that a store that
+        fails in between leaves those before accepted; a repeat adds the others.
+        """
+        entries = [_entry(new) for new in tasks]
+        chunks = list(_chunks(list(zip(tasks, entries, strict=True)), _sizes(entries)))
+        if len(chunks) > 1 and not partial:
+            checked = [o for c in chunks for o in await self._enqueue(c, check_only=True)]
+            if not all(outcome.status.accepted for outcome in checked):
+                return checked
+        return [o for c in chunks for o in await self._enqueue(c, partial=partial)]
+
+    async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
+        """What `enqueue` would answer; changes nothing."""
+        entries = [_entry(new) for new in tasks]
+        chunks = _chunks(list(zip(tasks, entries, strict=True)), _sizes(entries))
+        return [o for c in chunks for o in await self._enqueue(c, check_only=True)]
+
+    async def _enqueue(
+        self,
+        chunk: Sequence[tuple[NewTask, dict[str, Any]]],
+        *,
+        partial: bool = False,
+        check_only: bool = False,
+    ) -> list[Enqueued]:
+        reply = await self._script(
+            "enqueue",
+            {
+                "tasks": [entry for _, entry in chunk],
+                "partial": partial,
+                "check_only": check_only,
+            },
+        )
+        return [
+            _enqueued(new.spec, outcome, reply.get(b"rev", 0))
+            for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)
+        ]
+
+    # What workers do
+
+    async def claim(
+        self,
+        task_types: Sequence[str],
+        *,
+        count: int,
+        worker: str,
+        lease: timedelta,
+        queues: Sequence[str] | None = None,
+    ) -> tuple[list[Claim], list[str]]:
+        """Take up to `count` waiting tasks of these types, the most urgent first.
+
+        Returns the claims, and ids that waited although their record is gone or damaged.
+        """
+        nonce = secrets.token_bytes(8)
+        args = {
+            "types": list(task_types),
+            "queues": None if queues is None else list(queues),
+            "count": min(count, MOVES_PER_CALL),
+            "worker": worker,
+            "nonce": nonce,
+            "lease": to_us(lease),
+        }
+        reply = await self._script("claim", args)
+        claims = [claim_from_fields(c, c[b"line"].decode(), nonce) for c in reply[b"claims"]]
+        return claims, [task_id.decode() for task_id in reply[b"dangling"]]
+
+    async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
+        """Prolong leases; HELD, CANCEL or LOST for each."""
+        verdicts = list[Verdict]()
+        for chunk in _chunks(claims, [0] * len(claims)):
+            args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}
+            verdicts += _verdicts(await self._script("renew", args))
+        return verdicts
+
+    async def report_progress(self, reports: Sequence[tuple[Claim, Progress]]) -> list[Verdict]:
+        """Store the latest progress of running tasks."""
+        verdicts = list[Verdict]()
+        for chunk in _chunks(reports, [0] * len(reports)):
+            fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
+            verdicts += _verdicts(await self._script("progress", {"reports": fields}))
+        return verdicts
+
+    async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
+        """Record results; the tasks have ended."""
+        verdicts = list[Verdict]()
+        for chunk in _chunks(completions, [len(c.result) for c in completions]):
+            outcomes = [
+                _held(c.claim)
+                | {
+                    "result": c.result,
+                    "result_ttl": to_us(
+                        self.result_ttl
+                        if c.claim.spec.result_ttl is None
+                        else c.claim.spec.result_ttl
+                    ),
+                }
+                for c in chunk
+            ]
+            args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
+            verdicts += _verdicts(await self._script("complete", args))
+        return verdicts
+
+    async def fail(self, failures: Sequence[Failure]) -> list[Verdict]:
+        """Record failed attempts; those with a delay are tried again after it."""
+        verdicts = list[Verdict]()
+        for chunk in _chunks(failures, [len(f.error.traceback) for f in failures]):
+            outcomes = [
+                _held(f.claim)
+                | {
+                    "error": error_to_fields(f.error),
+                    "traceback": f.error.traceback,
+                    "retry_delay": None if f.retry_delay is None else to_us(f.retry_delay),
+                }
+                for f in chunk
+            ]
+            args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
+            verdicts += _verdicts(await self._script("fail", args))
+        return verdicts
+
+    async def release(self, claims: Sequence[Claim]) -> list[Verdict]:
+        """Give tasks back to the place in their queue; the attempt does not count as failed."""
+        verdicts = list[Verdict]()
+        for chunk in _chunks(claims, [0] * len(claims)):
+            args = {
+                "claims": [_held(claim) for claim in chunk],
+                "record_ttl": self._record_ttl_us,
+            }
+            verdicts += _verdicts(await self._script("release", args))
+        return verdicts
+
+    # What users and operators do
+
+    async def cancel(self, task_id: str, *, reason: str = "") -> None:
+        """Ask a task to stop; does nothing to one that has ended.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        args = {
+            "ids": [task_id],
+            "error": error_to_fields(_cancelled(reason)),
+            "record_ttl": self._record_ttl_us,
+        }
+        (state,) = await self._script("cancel", args)
+        if not state:
+            raise TaskNotFound(task_id)
+
+    # Upkeep
+
+    async def promote(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Put tasks whose time has come on their queue."""
+        reply = await self._script("promote", {"count": count})
+        dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
+        return Upkept(reply[b"promoted"], reply.get(b"next") or 0, dangling)
+
+    async def queue_timeout(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Fail tasks that no worker started in time."""
+        error = TaskError(
+            error_type=ErrorType.QUEUE_TIMEOUT,
+            message="no worker started the task within its queue_timeout",
+        )
+        args = {
+            "count": count,
+            "error": error_to_fields(error),
+            "record_ttl": self._record_ttl_us,
+        }
+        reply = await self._script("queue_timeout", args)
+        return Upkept(reply[b"failed"], reply.get(b"next") or 0)
+
+    async def reclaim(
+        self, count: int = MOVES_PER_CALL, *, retry_delay: timedelta
+    ) -> list[Reclaimed]:
+        """Take tasks back from workers that let their lease run out."""
+        error = TaskError(
+            error_type=ErrorType.WORKER_LOST,
+            message="the worker vanished while it held the task",
+            is_retryable=True,
+        )
+        args = {
+            "count": count,
+            "max_lost": self._max_lost,
+            "retry_delay": to_us(retry_delay),
+            "error": error_to_fields(error),
+            "record_ttl": self._record_ttl_us,
+        }
+        return [
+            Reclaimed(r[b"id"].decode(), r[b"worker"].decode(), TaskState(r[b"state"].decode()))
+            for r in await self._script("reclaim", args)
+        ]
+
+    async def expire(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Drop results and records whose time is over."""
+        args = {"count": count, "record_ttl": self._record_ttl_us}
+        reply = await self._script("expire", args)
+        return Upkept(reply[b"dropped"], reply.get(b"next") or 0)
+
+    # Reading
+
+    async def get(self, task_id: str, *, full: bool = False) -> Task:
+        """The task as it is now; `full` adds input, tracebacks and earlier attempts.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        (task,) = await self.get_many([task_id], full=full)
+        if task is None:
+            raise TaskNotFound(task_id)
+        return task
+
+    async def get_many(self, task_ids: Sequence[str], *, full: bool = False) -> list[Task | None]:
+        """Several tasks, up to a hundred of them at the same instant; None where there is none."""
+        tasks = list[Task | None]()
+        for chunk in _chunks(task_ids, [0] * len(task_ids)):
+            reply = await self._script("get", {"ids": list(chunk), "full": full})
+            tasks += [_task(record, reply[b"rev"], full=full) for record in reply[b"records"]]
+        return tasks
+
+    async def get_outcome(self, task_id: str) -> tuple[Task, bytes | None]:
+        """A task with its traceback and its result, None if it has none (any more).
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        args = {"ids": [task_id], "full": True, "with_result": True}
+        reply = await self._script("get", args)
+        (record,) = reply[b"records"]
+        if not record:
+            raise TaskNotFound(task_id)
+        return task_from_record(record, reply[b"rev"]), record.get(b"result")
+
+    async def list(self, query: ListQuery, *, count: int) -> TaskPage:
+        """One page of tasks by creation time, and how many match in all."""
+        args = {
+            "states": [state.value for state in query.states or TaskState],
+            "types": None if query.task_types is None else list(query.task_types),
+            "queues": None if query.queues is None else list(query.queues),
+            "count": count,
+            "newest_first": query.newest_first,
+            "full": query.full,
+            "after": query.after and {"create": query.after[0], "id": query.after[1]},
+        }
+        reply = await self._script("list", args)
+        revision = reply[b"rev"]
+        tasks = [_task(record, revision, full=query.full) for record in reply[b"records"]]
+        return TaskPage(
+            [task for task in tasks if task is not None],
+            reply[b"total"],
+            reply[b"more"],
+            revision,
+        )
+
+
+def _cancelled(reason: str) -> TaskError:
+    return TaskError(error_type=ErrorType.CANCELLED, message=reason or "the task was cancelled")
+
+
+def _entry(new: NewTask) -> dict[str, Any]:
+    spec = new.spec
+    return {
+        "id": spec.id,
+        "line": line(spec.task_type, spec.queue),
+        "spec": spec_to_blob(spec),
+        "priority": spec.priority or None,
+        "queue_timeout": None if spec.queue_timeout is None else to_us(spec.queue_timeout),
+        "due": new.due_us,
+        "delay": None if new.delay is None else to_us(new.delay),
+        "request_id": spec.request_id or None,
+        "digest": spec.digest or None,
+        "on_conflict": new.on_conflict.value,
+    }
+
+
+def _sizes(entries: Sequence[dict[str, Any]]) -> list[int]:
+    return [len(entry["spec"]) for entry in entries]
+
+
+def _enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enqueued:
+    status = EnqueueStatus(outcome[b"status"].decode())
+    if b"create" in outcome:
+        create_us, due_us = outcome[b"create"], outcome[b"due"]
+        task = Task(
+            spec=spec,
+            state=TaskState.SCHEDULED if due_us > create_us else TaskState.QUEUED,
+            sequence=1,
+            revision=revision,
+            create_us=create_us,
+            schedule_us=due_us,
+            update_us=create_us,
+            input_size=len(spec.input),
+        )
+        return Enqueued(status, task)
+    if b"uid" in outcome:
+        return Enqueued(
+            status, None, outcome[b"uid"].decode(), TaskState(outcome[b"state"].decode())
+        )
+    return Enqueued(status)
+
+
+def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:
+    return [Verdict(verdict.decode()) for verdict in reply]
+
+
+def _task(record: dict[bytes, Any] | None, revision: int, *, full: bool) -> Task | None:
+    return task_from_record(record, revision, with_attempts=full) if record else None

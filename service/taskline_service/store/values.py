@@ -1,0 +1,120 @@
+"""What goes into the store's moves, and what comes out of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from taskline_service.task import Claim, Task, TaskError, TaskSpec, TaskState
+
+
+class Conflict(StrEnum):
+    """What to do when the id of a new task is taken."""
+
+    REJECT = "reject"
+    USE_EXISTING = "use_existing"
+    REPLACE_TERMINAL = "replace_terminal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task to be accepted: now, after `delay`, or at `due_us`."""
+
+    spec: TaskSpec
+    delay: timedelta | None = None
+    due_us: int | None = None
+    on_conflict: Conflict = Conflict.REJECT
+
+
+class EnqueueStatus(StrEnum):
+    """What became of a new task."""
+
+    CREATED = "created"
+    REPLACED = "replaced"  # created, in the place of one that had ended
+    REPEATED = "repeated"  # this very request made it before
+    EXISTING = "existing"  # another request made it
+    TAKEN = "taken"  # refused: another request made it
+    REUSED = "reused"  # refused: the same request_id, with another content
+
+    @property
+    def accepted(self) -> bool:
+        """Whether there is a task that answers the request."""
+        return self not in (EnqueueStatus.TAKEN, EnqueueStatus.REUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The answer for one new task; `uid` and `state` are those of the task in its way."""
+
+    status: EnqueueStatus
+    # Unset if nothing was written, or if the task is older than this request: then read it.
+    task: Task | None = None
+    uid: str = ""
+    state: TaskState | None = None
+
+
+class Verdict(StrEnum):
+    """What the store says to a worker's move."""
+
+    OK = "ok"
+    REPEATED = "repeated"  # it had been made before; its answer got lost
+    LOST = "lost"  # the claim is no longer good
+    HELD = "held"
+    CANCEL = "cancel"  # held, but the task is to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A result to be recorded."""
+
+    claim: Claim
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt to be recorded; without a delay the task is not tried again."""
+
+    claim: Claim
+    error: TaskError
+    retry_delay: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which tasks to list; None means any. `after` is the last one of the page before."""
+
+    states: Sequence[TaskState] | None = None
+    task_types: Sequence[str] | None = None
+    queues: Sequence[str] | None = None
+    newest_first: bool = True
+    full: bool = False
+    after: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page of a list."""
+
+    tasks: list[Task]
+    total: int
+    more: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """A task taken back from a worker that vanished."""
+
+    task_id: str
+    worker: str
+    state: TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class Upkept:
+    """What one step of upkeep did, and when (us) the next is due, 0 if nothing waits."""
+
+    count: int
+    next_us: int
+    dangling: tuple[str, ...] = ()
