@@ -1,1 +1,17 @@
 """Taskline's server and workers, and what task authors need: TaskRegistry and TaskContext."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskline_service.tasks import TaskContext, TaskRegistry
+
+__all__ = ["TaskContext", "TaskRegistry"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late: they bring libraries along that most commands of the command line do without.
+    if name in __all__:
+        from taskline_service import tasks
+
+        return getattr(tasks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -121,6 +121,8 @@ class TaskSpec:
     execution_timeout: timedelta | None = None
     queue_timeout: timedelta | None = None
     result_ttl: timedelta | None = None
+    # How far ahead of its creation it was first due, as the request had it.
+    scheduled_ahead: timedelta = timedelta(0)
     # What propagates a trace: `traceparent`, `tracestate`. Opaque here.
     trace: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
@@ -171,9 +173,9 @@ class Task:
         return self.spec.id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Claim:
-    """The right to execute one attempt, good while its lease is renewed."""
+    """The right to execute one attempt, good while its lease is renewed. Equal only to itself."""
 
     spec: TaskSpec
     attempt: int

@@ -4,23 +4,27 @@ Nothing outside this package speaks to Redis.
 """
 
 from taskline_service.store.address import InvalidRedisUrl, RedisAddress, parse_redis_url
+from taskline_service.store.changes import End, Event, Gap, StateChange
 from taskline_service.store.connection import StoreError
 from taskline_service.store.directory import Directory, QueueInfo, StoreInfo, WorkerInfo
-from taskline_service.store.events import Event, EventHub, Mailbox
+from taskline_service.store.events import EventHub, Mailbox
 from taskline_service.store.keys import Keys
 from taskline_service.store.redis import Redis, Subscription
 from taskline_service.store.store import TaskStore
 
 __all__ = [
     "Directory",
+    "End",
     "Event",
     "EventHub",
+    "Gap",
     "InvalidRedisUrl",
     "Keys",
     "Mailbox",
     "QueueInfo",
     "Redis",
     "RedisAddress",
+    "StateChange",
     "StoreError",
     "StoreInfo",
     "Subscription",

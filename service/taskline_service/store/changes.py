@@ -48,12 +48,21 @@ class Event:
     sequence: int
     event_us: int
     revision: int
+    # Place among the events of the same revision, from 0.
+    ordinal: int
     change: Change
 
 
-def decode_event(fields: dict[bytes, Any], revision: int) -> Event:
+def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
     """An event, from what the scripts publish."""
-    return Event(fields[b"id"].decode(), fields[b"seq"], fields[b"at"], revision, _change(fields))
+    return Event(
+        task_id=fields[b"id"].decode(),
+        sequence=fields[b"seq"],
+        event_us=fields[b"at"],
+        revision=revision,
+        ordinal=ordinal,
+        change=_change(fields),
+    )
 
 
 def _change(fields: dict[bytes, Any]) -> Change:

@@ -8,7 +8,7 @@ cancelled call may leave its answer to the next one.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -167,8 +167,8 @@ class Connection(asyncio.Protocol):
             self._watchdog = self._loop.call_later(left, self._check_oldest)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not asserted: uvloop's transports are no asyncio.Transport.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._reader.feed(data)

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskline_service.errors import StoreUnavailable
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.changes import Change, Event, Gap, decode_event
+from taskline_service.store.changes import Event, Gap, decode_event
 from taskline_service.store.keys import Keys
 from taskline_service.store.records import unpack
 from taskline_service.store.redis import Redis, Subscription
@@ -36,8 +36,11 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
+        # Where, in the whole of all events, the one waiting progress event of a task is.
         self._latest_progress: dict[str, int] = {}
         self._arrived = asyncio.Event()
+        # How many events were taken or lost: turns a position in the whole into one here.
+        self._taken = 0
 
     def put(self, event: Event) -> None:
         """Add an event."""
@@ -56,14 +59,12 @@ class Mailbox:
         self._events.append(event)
         self._arrived.set()
 
-    _taken = 0
-
     def lose(self, revision: int) -> None:
         """Forget everything; the watcher has to read its tasks again."""
         self._taken += len(self._events)
         self._events.clear()
         self._latest_progress.clear()
-        self._events.append(Event("", 0, 0, revision, Gap()))
+        self._events.append(Event("", 0, 0, revision, 0, Gap()))
         self._arrived.set()
 
     def take(self) -> Event | None:
@@ -79,8 +80,12 @@ class Mailbox:
         return event
 
     async def arrival(self) -> None:
-        """Wait until there is an event to take."""
+        """Wait until there is an event to take, or until wake()."""
         await self._arrived.wait()
+
+    def wake(self) -> None:
+        """End the waiting: there is something else to look at."""
+        self._arrived.set()
 
 
 class EventHub:
@@ -101,6 +106,11 @@ class EventHub:
             on_subscribed=self._catch_up,
             name="taskline-events",
         )
+
+    @property
+    def revision(self) -> int:
+        """Up to where events have been handed out."""
+        return self._revision or 0
 
     @property
     def watched(self) -> int:
@@ -138,9 +148,9 @@ class EventHub:
                 return None
             last = messages[-1][b"rev"]
             events += [
-                decode_event(fields, message[b"rev"])
+                decode_event(fields, message[b"rev"], ordinal)
                 for message in messages
-                for fields in message[b"events"]
+                for ordinal, fields in enumerate(message[b"events"])
                 if fields[b"id"] in wanted
             ]
         return events
@@ -160,10 +170,10 @@ class EventHub:
             return False
         if revision == self._revision + 1:
             self._revision = revision
-            for fields in message[b"events"]:
+            for ordinal, fields in enumerate(message[b"events"]):
                 mailboxes = self._mailboxes.get(fields[b"id"])
                 if mailboxes:
-                    event = decode_event(fields, revision)
+                    event = decode_event(fields, revision, ordinal)
                     for mailbox in mailboxes:
                         mailbox.put(event)
         return True
@@ -218,5 +228,3 @@ class EventHub:
                     self._behind.set()
                     await asyncio.sleep(1)
 
-
-__all__ = ["Change", "Event", "EventHub", "Gap", "Mailbox"]

@@ -90,6 +90,7 @@ def spec_to_blob(spec: TaskSpec) -> bytes:
         ("x", spec.execution_timeout),
         ("q", spec.queue_timeout),
         ("k", spec.result_ttl),
+        ("a", spec.scheduled_ahead or None),
     ):
         if span is not None:
             fields[name] = to_us(span)
@@ -129,6 +130,7 @@ def spec_from_blob(task_id: str, line: str, blob: bytes) -> TaskSpec:
         execution_timeout=_span(fields.get(b"x")),
         queue_timeout=_span(fields.get(b"q")),
         result_ttl=_span(fields.get(b"k")),
+        scheduled_ahead=from_us(fields.get(b"a", 0)),
         trace=_text_map(fields.get(b"t", {})),
         request_id=fields.get(b"r", task_id.encode() if digest else b"").decode(),
         digest=digest,

@@ -50,6 +50,10 @@ class Redis:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; whatever waits for an answer fails."""
         if self._connecting is not None:
             self._connecting.cancel()
         if self._connection is not None:

@@ -10,6 +10,7 @@ from taskline_service.store.keys import Keys, line
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
+    from_us,
     progress_to_fields,
     spec_to_blob,
     task_from_record,
@@ -45,6 +46,8 @@ BYTES_PER_CALL = 4 * 1024 * 1024
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
+
+_FULL = {"input": True, "traceback": True, "history": True}
 
 _T = TypeVar("_T")
 
@@ -247,7 +250,7 @@ class TaskStore:
         """Put tasks whose time has come on their queue."""
         reply = await self._script("promote", {"count": count})
         dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
-        return Upkept(reply[b"promoted"], reply.get(b"next") or 0, dangling)
+        return Upkept(reply[b"promoted"], _wait(reply), dangling)
 
     async def queue_timeout(self, count: int = MOVES_PER_CALL) -> Upkept:
         """Fail tasks that no worker started in time."""
@@ -261,7 +264,7 @@ class TaskStore:
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("queue_timeout", args)
-        return Upkept(reply[b"failed"], reply.get(b"next") or 0)
+        return Upkept(reply[b"failed"], _wait(reply))
 
     async def reclaim(
         self, count: int = MOVES_PER_CALL, *, retry_delay: timedelta
@@ -288,7 +291,7 @@ class TaskStore:
         """Drop results and records whose time is over."""
         args = {"count": count, "record_ttl": self._record_ttl_us}
         reply = await self._script("expire", args)
-        return Upkept(reply[b"dropped"], reply.get(b"next") or 0)
+        return Upkept(reply[b"dropped"], _wait(reply))
 
     # Reading
 
@@ -307,7 +310,7 @@ class TaskStore:
         """Several tasks, up to a hundred of them at the same instant; None where there is none."""
         tasks = list[Task | None]()
         for chunk in _chunks(task_ids, [0] * len(task_ids)):
-            reply = await self._script("get", {"ids": list(chunk), "full": full})
+            reply = await self._script("get", {"ids": list(chunk), "want": _FULL if full else {}})
             tasks += [_task(record, reply[b"rev"], full=full) for record in reply[b"records"]]
         return tasks
 
@@ -317,8 +320,8 @@ class TaskStore:
         Raises:
             TaskNotFound: There is no such task.
         """
-        args = {"ids": [task_id], "full": True, "with_result": True}
-        reply = await self._script("get", args)
+        want = {"traceback": True, "result": True}
+        reply = await self._script("get", {"ids": [task_id], "want": want})
         (record,) = reply[b"records"]
         if not record:
             raise TaskNotFound(task_id)
@@ -332,7 +335,7 @@ class TaskStore:
             "queues": None if query.queues is None else list(query.queues),
             "count": count,
             "newest_first": query.newest_first,
-            "full": query.full,
+            "want": _FULL if query.full else {},
             "after": query.after and {"create": query.after[0], "id": query.after[1]},
         }
         reply = await self._script("list", args)
@@ -390,6 +393,11 @@ def _enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enque
             status, None, outcome[b"uid"].decode(), TaskState(outcome[b"state"].decode())
         )
     return Enqueued(status)
+
+
+def _wait(reply: dict[bytes, Any]) -> timedelta | None:
+    wait = reply.get(b"wait")
+    return None if wait is None else from_us(wait)
 
 
 def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:

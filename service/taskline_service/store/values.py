@@ -113,8 +113,8 @@ class Reclaimed:
 
 @dataclass(frozen=True, slots=True)
 class Upkept:
-    """What one step of upkeep did, and when (us) the next is due, 0 if nothing waits."""
+    """What one step of upkeep did, and how long until the next is due, None if nothing waits."""
 
     count: int
-    next_us: int
+    wait: timedelta | None
     dangling: tuple[str, ...] = ()

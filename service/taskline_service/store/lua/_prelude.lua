@@ -106,6 +106,12 @@ local function split_line(line)
   return string.sub(line, 1, colon - 1), string.sub(line, colon + 1)
 end
 
+-- How long until the first entry of a line of times is due, in us; nil if it is empty.
+local function wait_for(name)
+  local first = redis.call('ZRANGE', PREFIX .. name, 0, 0, 'WITHSCORES')
+  return first[1] and math.max(0, tonumber(first[2]) - now) or nil
+end
+
 local events, revision = {}, nil
 
 -- Tells watchers. Raises the task's sequence, which the caller's HSET stores.

@@ -1,7 +1,7 @@
 -- Drops results, and later records, whose time is over; and task types that nobody has been
 -- able to run for as long as records are kept.
 -- args: count, record_ttl (us)
--- Returns { dropped, next (us, nil if nothing else is kept) }.
+-- Returns { dropped, wait (us until the next is due, nil if nothing else is kept) }.
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'retention', '-inf', now, 'LIMIT', 0, args.count)
 for _, id in ipairs(ids) do
@@ -23,5 +23,4 @@ for _, name in ipairs(forgotten) do
   redis.call('ZREM', PREFIX .. 'types_seen', name)
   redis.call('HDEL', PREFIX .. 'types', name)
 end
-local next_one = redis.call('ZRANGE', PREFIX .. 'retention', 0, 0, 'WITHSCORES')
-return cmsgpack.pack({ dropped = #ids, next = tonumber(next_one[2]) })
+return cmsgpack.pack({ dropped = #ids, wait = wait_for('retention') })

@@ -1,10 +1,11 @@
 -- Reads one page of tasks by creation time. Each line and state has an index of its own;
 -- the page is merged from the heads of those that match.
--- args: states, types (nil: all), queues (nil: all), count, newest_first, full,
+-- args: states, types (nil: all), queues (nil: all), count, newest_first, want,
 --       after = { create, id } (nil: from the start)
 -- Returns { rev, records, total, more }.
 
 local CHUNK = 10
+local MAX_BYTES = 4194304  -- of inputs and tracebacks in one page; it is then cut short
 
 local types, queues = args.types and set_of(args.types), args.queues and set_of(args.queues)
 local after = args.after
@@ -63,7 +64,7 @@ for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
   end
 end
 
-local records, more = {}, false
+local records, bytes, more = {}, 0, false
 while #sources > 0 do
   local best = 1
   for i = 2, #sources do
@@ -72,15 +73,16 @@ while #sources > 0 do
       best = i
     end
   end
-  if #records == args.count then
+  if #records == args.count or bytes > MAX_BYTES then
     more = true
     break
   end
   local source = sources[best]
   local entry = source.entries[source.next]
-  local record = read_record(entry[1], args.full)
+  local record = read_record(entry[1], args.want)
   if record then
     records[#records + 1] = record
+    bytes = bytes + #(record.spec or '') + #(record.error or '')
   end
   source.next = source.next + 1
   if not source.entries[source.next] then

@@ -1,6 +1,6 @@
 -- Puts tasks whose time has come on their queue: SCHEDULED and RETRYING ones.
 -- args: count
--- Returns { promoted, next (us, nil if nothing else waits), dangling = { ids } }.
+-- Returns { promoted, wait (us until the next is due, nil if nothing else waits), dangling = { ids } }.
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'due', '-inf', now, 'LIMIT', 0, args.count)
 local dangling = {}
@@ -15,5 +15,4 @@ for _, id in ipairs(ids) do
   end
 end
 publish()
-local next_one = redis.call('ZRANGE', PREFIX .. 'due', 0, 0, 'WITHSCORES')
-return cmsgpack.pack({ promoted = #ids - #dangling, dangling = dangling, next = tonumber(next_one[2]) })
+return cmsgpack.pack({ promoted = #ids - #dangling, dangling = dangling, wait = wait_for('due') })

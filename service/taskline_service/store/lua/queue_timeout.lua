@@ -1,6 +1,6 @@
 -- Ends tasks that no worker started in time.
 -- args: count, error, record_ttl (us)
--- Returns { failed, next (us, nil if nothing else waits) }.
+-- Returns { failed, wait (us until the next is due, nil if nothing else waits) }.
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'queue_timeouts', '-inf', now, 'LIMIT', 0, args.count)
 local failed = 0
@@ -15,5 +15,4 @@ for _, id in ipairs(ids) do
   end
 end
 publish()
-local next_one = redis.call('ZRANGE', PREFIX .. 'queue_timeouts', 0, 0, 'WITHSCORES')
-return cmsgpack.pack({ failed = failed, next = tonumber(next_one[2]) })
+return cmsgpack.pack({ failed = failed, wait = wait_for('queue_timeouts') })

@@ -1,0 +1,50 @@
+# Needs GNU make and Python 3.11 or newer with pip; everything else it sets up itself.
+
+SHELL := /bin/sh
+export PYTHON ?=
+
+BIN := .venv/bin
+PROTO_BIN := .venv-proto/bin
+SOURCES := protos client service tests examples
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test lint verify proto lock clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: ## Set up .venv: what is locked, and this project (the others do it by themselves)
+	@tools/venv.sh .venv requirements.lock --project
+
+demo: install ## See real tasks enqueued, executed, followed live and answered; under a minute
+	@$(BIN)/python examples/demo.py
+
+run: install ## Serve the example tasks on 127.0.0.1:50051 until interrupted
+	@$(BIN)/taskline serve --tasks examples.tasks:tasks
+
+test: install ## Run the tests
+	@$(BIN)/python -m pytest
+
+lint: install ## Check style, types, who imports whom, and that the contract breaks nobody
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against taskline-v1.binpb
+
+verify: proto-tools ## Check that the committed stubs are what the contract generates
+	@PATH="$(CURDIR)/$(PROTO_BIN):$$PATH" tools/stubs.sh --check
+
+proto: proto-tools ## Generate the stubs from the contract
+	@PATH="$(CURDIR)/$(PROTO_BIN):$$PATH" tools/stubs.sh
+
+.PHONY: proto-tools
+proto-tools:
+	@tools/venv.sh .venv-proto requirements-proto.lock
+
+lock: ## Choose the newest versions of all libraries again, with their hashes
+	@tools/lock.sh
+
+clean: ## Remove what was set up and built, not the data
+	rm -rf .venv .venv-proto dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

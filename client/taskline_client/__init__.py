@@ -1,0 +1,105 @@
+"""The typed client of Taskline.
+
+async with TaskClient("127.0.0.1:50051") as client:
+    handle = await client.enqueue("text.count_words", path="README.md")
+    async for event in handle.watch():
+        print(event)
+    print(await handle.result(timeout=timedelta(seconds=30)))
+"""
+
+from taskline_client.client import TaskClient, TaskPage
+from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.errors import (
+    CallFailed,
+    CallStatus,
+    FieldViolation,
+    InvalidInput,
+    LimitReached,
+    NotAllowed,
+    NotSupported,
+    PayloadTooLarge,
+    QueueFull,
+    RequestIdReused,
+    ResultExpired,
+    TaskAlreadyExists,
+    TaskCancelled,
+    TaskFailed,
+    TasklineError,
+    TaskNotFound,
+    TaskTimeout,
+    TaskTypeNotFound,
+    TokenInvalid,
+    Unavailable,
+    WrongState,
+)
+from taskline_client.events import (
+    Ended,
+    LogLine,
+    Output,
+    ProgressReported,
+    Snapshot,
+    StateChanged,
+    TaskEvent,
+    UnknownEvent,
+)
+from taskline_client.handle import TaskHandle
+from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.types import (
+    Attempt,
+    ErrorType,
+    Progress,
+    RetryPolicy,
+    Task,
+    TaskError,
+    TaskState,
+)
+
+__all__ = [
+    "Attempt",
+    "CallFailed",
+    "CallStatus",
+    "ConflictPolicy",
+    "Ended",
+    "EnqueueOptions",
+    "EnqueueRequest",
+    "ErrorType",
+    "FieldViolation",
+    "InvalidInput",
+    "LimitReached",
+    "LogLine",
+    "NotAllowed",
+    "NotSupported",
+    "Output",
+    "PayloadTooLarge",
+    "Progress",
+    "ProgressReported",
+    "Queue",
+    "QueueFull",
+    "RequestIdReused",
+    "ResultExpired",
+    "RetryPolicy",
+    "ServerInfo",
+    "Snapshot",
+    "StateChanged",
+    "Task",
+    "TaskAlreadyExists",
+    "TaskCancelled",
+    "TaskClient",
+    "TaskError",
+    "TaskEvent",
+    "TaskFailed",
+    "TaskFilter",
+    "TaskHandle",
+    "TaskNotFound",
+    "TaskPage",
+    "TaskState",
+    "TaskTimeout",
+    "TaskTypeInfo",
+    "TaskTypeNotFound",
+    "TasklineError",
+    "TokenInvalid",
+    "Unavailable",
+    "UnknownEvent",
+    "Worker",
+    "WrongState",
+]

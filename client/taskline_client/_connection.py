@@ -1,0 +1,129 @@
+"""Calls to a server: deadlines, spans and errors, the same for every one of them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from functools import cached_property
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import ChannelConnectivity
+
+from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
+from taskline_client._channel import open_channel
+from taskline_client._status import translated
+from taskline_client._tracing import Tracing, tracing_to
+from taskline_client.errors import CallStatus, Unavailable
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response")
+
+
+class Connection:
+    """The two services of one server, called with the client's rules.
+
+    Channels open at the first call, so it can be made outside an event loop.
+    """
+
+    def __init__(self, address: str, *, timeout: timedelta = timedelta(seconds=10)) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._channels: list[grpc.aio.Channel] = []
+
+    @cached_property
+    def tasks(self) -> TaskServiceStub:
+        """Everything of TaskService that answers once."""
+        return TaskServiceStub(self._channel)
+
+    @cached_property
+    def admin(self) -> AdminServiceStub:
+        """AdminService."""
+        return AdminServiceStub(self._channel)
+
+    @cached_property
+    def streams(self) -> TaskServiceStub:
+        """TaskService for long streams: a connection of its own, with a small window."""
+        return TaskServiceStub(self._open(for_watching=True))
+
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        timeout: timedelta | None = None,
+    ) -> Response:
+        """One answer, within `timeout` or else the connection's own."""
+        seconds = (timeout if timeout is not None else self.timeout).total_seconds()
+        with self._tracing.call(_method_name(request)) as metadata, translated():
+            return await method(request, timeout=seconds, metadata=metadata)
+
+    async def stream(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        *,
+        wait_for_ready: bool | None = None,
+    ) -> AsyncGenerator[Response, None]:
+        """Answer after answer, without a deadline; closing it cancels the call."""
+        with self._tracing.call(_method_name(request)) as metadata, translated():
+            call = method(request, metadata=metadata, wait_for_ready=wait_for_ready)
+            try:
+                async for response in call:
+                    yield response
+            finally:
+                call.cancel()
+
+    async def check(self, *, within: timedelta) -> None:
+        """Make sure that there is a server, without waiting for one to come up.
+
+        Raises:
+            Unavailable: Nothing answers at the address.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                found = await self._answers()
+        except TimeoutError:
+            found = False
+        if not found:
+            message = f"no Taskline server answers at {self.address}"
+            raise Unavailable(CallStatus(code="UNAVAILABLE", message=message, metadata={}))
+
+    async def close(self) -> None:
+        """Cancel what is under way and disconnect."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def _answers(self) -> bool:
+        state = self._channel.get_state(try_to_connect=True)
+        while state is not ChannelConnectivity.READY:
+            if state is ChannelConnectivity.TRANSIENT_FAILURE:
+                return False
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state(try_to_connect=True)
+        return True
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        return self._open()
+
+    @cached_property
+    def _tracing(self) -> Tracing:
+        return tracing_to(self.address)
+
+    def _open(self, *, for_watching: bool = False) -> grpc.aio.Channel:
+        channel = open_channel(self.address, for_watching=for_watching)
+        self._channels.append(channel)
+        return channel
+
+
+def _method_name(request: Message) -> str:
+    """ "package.Service/Method" of a request.
+
+    The contract names each request after its method, and has one service per
+    file; `buf lint` holds it to the first.
+    """
+    descriptor = request.DESCRIPTOR
+    (service,) = descriptor.file.services_by_name.values()
+    return f"{service.full_name}/{descriptor.name.removesuffix('Request')}"

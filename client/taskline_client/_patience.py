@@ -1,0 +1,33 @@
+"""How long, and how often, to try again while no server answers."""
+
+import asyncio
+import random
+from datetime import timedelta
+from time import monotonic
+
+from taskline_client.errors import Unavailable
+
+_FIRST_PAUSE = 0.1  # seconds; doubles
+_LONGEST_PAUSE = 5.0  # seconds
+
+
+class Patience:
+    """Pauses between attempts, until too much time has passed since it was made.
+
+    Pauses are random below a doubling limit: clients that lost the same server
+    do not come back all at once.
+    """
+
+    def __init__(self, limit: timedelta) -> None:
+        self._end = monotonic() + limit.total_seconds()
+        self._longest = _FIRST_PAUSE
+
+    async def pause(self, error: Unavailable) -> bool:
+        """Wait before the next attempt; False, at once, if there is no time for one."""
+        asked_for = error.status.retry_delay or timedelta()
+        pause = asked_for.total_seconds() + random.uniform(0, self._longest)
+        if monotonic() + pause > self._end:
+            return False
+        self._longest = min(2 * self._longest, _LONGEST_PAUSE)
+        await asyncio.sleep(pause)
+        return True

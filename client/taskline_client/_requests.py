@@ -1,0 +1,123 @@
+"""The client's own values to protobuf: requests. Pure but for the fresh request ids."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from taskline.v1 import task_pb2 as pb
+from taskline.v1 import task_service_pb2 as service
+from taskline_client._convert import STATES
+from taskline_client._payload import to_payload
+from taskline_client.requests import (
+    NO_INPUT,
+    ConflictPolicy,
+    EnqueueRequest,
+    TaskFilter,
+)
+from taskline_client.types import RetryPolicy, TaskState
+
+# Of the contract; and below the 4 MiB that gRPC takes in one message.
+MAX_BATCH = 1000
+MAX_BATCH_BYTES = 3 * 1024 * 1024
+
+CONFLICT_POLICIES: Mapping[ConflictPolicy, service.ConflictPolicy.ValueType] = {
+    ConflictPolicy.REJECT: service.CONFLICT_POLICY_REJECT,
+    ConflictPolicy.USE_EXISTING: service.CONFLICT_POLICY_USE_EXISTING,
+    ConflictPolicy.REPLACE_TERMINAL: service.CONFLICT_POLICY_REPLACE_TERMINAL,
+}
+
+_NUMBERS: Mapping[TaskState, int] = {state: number for number, state in STATES.items() if number}
+
+
+def enqueue_request(request: EnqueueRequest) -> service.EnqueueRequest:
+    """Always with a request_id, so that it can be repeated."""
+    options = request.options
+    return service.EnqueueRequest(
+        task_type=request.task_type,
+        input=None if request.input is NO_INPUT else to_payload(request.input),
+        task_id=options.task_id or "",
+        request_id=options.request_id or uuid4().hex,
+        conflict_policy=CONFLICT_POLICIES[options.conflict_policy],
+        queue=options.queue or "",
+        priority=options.priority,
+        schedule_time=timestamp(options.schedule_time),
+        delay=duration(options.delay),
+        queue_timeout=duration(options.queue_timeout),
+        execution_timeout=duration(options.execution_timeout),
+        retry_policy=_retry_policy(options.retry_policy),
+        result_ttl=duration(options.result_ttl),
+        labels=options.labels,
+    )
+
+
+def batches(
+    requests: Iterable[service.EnqueueRequest],
+) -> Iterator[service.BatchEnqueueRequest]:
+    """The requests in order, in as few calls as the limits allow."""
+    batch, size = service.BatchEnqueueRequest(), 0
+    for request in requests:
+        # Its tag and length add a few bytes to each.
+        added = request.ByteSize() + 8
+        if batch.requests and (len(batch.requests) == MAX_BATCH or size + added > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = service.BatchEnqueueRequest(), 0
+        batch.requests.append(request)
+        size += added
+    if batch.requests:
+        yield batch
+
+
+def task_filter(tasks: TaskFilter) -> service.TaskFilter:
+    """Raises ValueError for a state that cannot be asked for."""
+    return service.TaskFilter(
+        queues=tasks.queues,
+        task_types=tasks.task_types,
+        states=[state_number(state) for state in tasks.states],
+        labels=tasks.labels,
+        min_create_time=timestamp(tasks.min_create_time),
+        max_create_time=timestamp(tasks.max_create_time),
+        min_end_time=timestamp(tasks.min_end_time),
+        max_end_time=timestamp(tasks.max_end_time),
+        workers=tasks.workers,
+    )
+
+
+def state_number(state: TaskState) -> pb.Task.State.ValueType:
+    """The state on the wire."""
+    if state not in _NUMBERS:
+        raise ValueError(f"{state}: not a state to ask for")
+    return pb.Task.State.ValueType(_NUMBERS[state])
+
+
+def duration(span: timedelta | None) -> Duration | None:
+    """None stays unset."""
+    if span is None:
+        return None
+    value = Duration()
+    value.FromTimedelta(span)
+    return value
+
+
+def timestamp(time: datetime | None) -> Timestamp | None:
+    """None stays unset; a naive time is refused, for nobody knows what it means."""
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise ValueError(f"{time}: a time must be an aware datetime")
+    value = Timestamp()
+    value.FromDatetime(time)
+    return value
+
+
+def _retry_policy(policy: RetryPolicy | None) -> pb.RetryPolicy | None:
+    if policy is None:
+        return None
+    return pb.RetryPolicy(
+        max_attempts=policy.max_attempts or 0,
+        initial_backoff=duration(policy.initial_backoff),
+        max_backoff=duration(policy.max_backoff),
+        backoff_multiplier=policy.backoff_multiplier or 0,
+    )

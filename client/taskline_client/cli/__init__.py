@@ -1,0 +1,20 @@
+"""`taskline`: the command line. It is a client: what it shows, it learned over gRPC."""
+
+import sys
+
+_NEEDED = {"typer", "rich", "click"}
+
+
+def main() -> None:
+    """Run the command line; without its libraries, say how to get them and exit with 2."""
+    try:
+        from taskline_client.cli.app import run
+    except ModuleNotFoundError as missing:
+        if missing.name not in _NEEDED:
+            raise
+        print(
+            f"taskline: the command line needs {missing.name}: pip install 'taskline[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    run()

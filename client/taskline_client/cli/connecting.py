@@ -1,0 +1,44 @@
+"""From a command to its calls: an event loop, a connection, errors told."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from taskline.v1 import task_pb2 as pb
+from taskline_client._connection import Connection
+from taskline_client.cli.exits import errors_told
+from taskline_client.cli.options import Output
+
+# Someone waits at the prompt: no server is an answer too.
+_TIME_TO_CONNECT = timedelta(seconds=5)
+
+
+def run_connected(address: str, work: Callable[[Connection], Awaitable[int]]) -> None:
+    """Run the work of a command, and exit with the code it gives."""
+    with errors_told():
+        code = asyncio.run(_run(address, work))
+    sys.exit(code)
+
+
+async def _run(address: str, work: Callable[[Connection], Awaitable[int]]) -> int:
+    async with connected(address) as connection:
+        return await work(connection)
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[Connection]:
+    """A connection to a server that is there."""
+    connection = Connection(address)
+    try:
+        await connection.check(within=_TIME_TO_CONNECT)
+        yield connection
+    finally:
+        await connection.close()
+
+
+def payload_format(output: Output) -> pb.PayloadFormat.ValueType:
+    """What grpcurl gets if the answer is printed as it prints it; else exact bytes."""
+    as_grpcurl = output in (Output.JSON, Output.JSONL)
+    return pb.PAYLOAD_FORMAT_JSON if as_grpcurl else pb.PAYLOAD_FORMAT_JSON_BYTES

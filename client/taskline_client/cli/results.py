@@ -1,0 +1,76 @@
+"""`result`, and how outcomes are printed."""
+
+import sys
+from datetime import timedelta
+
+from taskline.v1 import task_service_pb2 as service
+from taskline_client._connection import Connection
+from taskline_client._convert import error_from, state_from
+from taskline_client._outcome import ask_for_outcome, download, has_ended
+from taskline_client.cli.connecting import payload_format, run_connected
+from taskline_client.cli.exits import Exit, exit_code_for, tell
+from taskline_client.cli.options import Output
+from taskline_client.cli.show import payload_text, print_message
+from taskline_client.cli.text import error_text, for_this_output, printable
+from taskline_client.types import TaskError
+
+# Days, not infinity: it goes over the wire.
+_NO_LIMIT = timedelta(days=365)
+
+
+def result(
+    address: str, task_id: str, output: Output, *, wait: bool, timeout: timedelta | None
+) -> None:
+    """Print the outcome of a task, waiting for it if asked to; a timeout implies that."""
+    longest = timeout if timeout is not None else _NO_LIMIT if wait else timedelta()
+
+    async def work(connection: Connection) -> int:
+        answer = await ask_for_outcome(
+            connection, task_id, wait=longest, payload_format=payload_format(output)
+        )
+        return await print_outcome(connection, answer, output, waited=longest)
+
+    run_connected(address, work)
+
+
+async def print_outcome(
+    connection: Connection,
+    answer: service.GetResultResponse,
+    output: Output,
+    *,
+    waited: timedelta,
+) -> int:
+    """The result on standard output, anything else about it on standard error."""
+    if output in (Output.JSON, Output.JSONL):
+        print_message(answer, output)
+    elif answer.HasField("result"):
+        print(for_this_output(payload_text(answer.result)))
+    elif has_ended(answer) and not answer.HasField("error"):
+        print(for_this_output((await download(connection, answer.task.id)).decode()))
+    if answer.HasField("error"):
+        tell_task_error(answer.task.id, error_from(answer.error))
+    if not has_ended(answer):
+        _tell_unfinished(answer, waited)
+        return Exit.TIMED_OUT
+    return exit_code_for(state_from(answer.task.state))
+
+
+def tell_task_error(task_id: str, error: TaskError) -> None:
+    """The message, and below it what the task's own traceback says."""
+    tell(f"task {task_id}: {error_text(error)}")
+    if error.traceback:
+        tell_lines(error.traceback)
+
+
+def tell_lines(text: str) -> None:
+    """Many lines for people on standard error."""
+    print(printable(text.rstrip()), file=sys.stderr)
+
+
+def _tell_unfinished(answer: service.GetResultResponse, waited: timedelta) -> None:
+    task_id, state = answer.task.id, state_from(answer.task.state)
+    if waited:
+        tell(f"task {task_id} did not complete within {waited.total_seconds():g} seconds")
+    else:
+        tell(f"task {task_id} has not ended")
+    tell(f"it is {state}; follow it with: taskline watch {task_id}")

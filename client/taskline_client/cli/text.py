@@ -1,0 +1,61 @@
+"""Text for people: what servers and tasks wrote must not steer the terminal."""
+
+import re
+import sys
+from datetime import datetime, timedelta
+
+from taskline_client.types import Progress, TaskError
+
+# Escape sequences whole: the printable rest of one would be noise.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # cursor, colours
+    r"|\x1b[\]P^_X].*?(?:\x07|\x1b\\|\x9c|$)"  # titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+# C0 but tab and newline, DEL, C1, and what reverses the direction of text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Without control characters and terminal escapes; lines stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def for_this_output(text: str) -> str:
+    """For standard output: printable on a terminal, exact in a pipe."""
+    return printable(text) if sys.stdout.isatty() else text
+
+
+def on_one_line(text: str) -> str:
+    """Printable, with every run of white space made one space."""
+    return " ".join(printable(text).split())
+
+
+def progress_text(progress: Progress) -> str:
+    """As in "60/100 (60.0%)"; only the count while the total is unknown."""
+    if progress.total is None:
+        return number(progress.current)
+    done, total = number(progress.current), number(progress.total)
+    return f"{done}/{total} ({progress.percentage:.1f}%)"
+
+
+def number(value: float) -> str:
+    """Without ".0"."""
+    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+
+
+def time_text(time: datetime | None) -> str:
+    """In UTC, to the second; empty if there is none."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
+
+
+def span_text(span: timedelta | None) -> str:
+    """In seconds; empty if there is none."""
+    return f"{span.total_seconds():g}s" if span is not None else ""
+
+
+def error_text(error: TaskError) -> str:
+    """Class and message, on one line."""
+    what = f"{error.exception_class}: " if error.exception_class else ""
+    return on_one_line(f"{what}{error.message}")

@@ -1,0 +1,226 @@
+"""TaskClient: hand tasks to Taskline, find them again, see what the deployment does."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+from taskline.v1 import admin_service_pb2 as admin
+from taskline.v1 import task_pb2 as pb
+from taskline.v1 import task_service_pb2 as service
+from taskline_client._connection import Connection
+from taskline_client._convert import task_from
+from taskline_client._convert_deployment import (
+    queue_from,
+    server_info_from,
+    task_type_from,
+    worker_from,
+)
+from taskline_client._enqueue import enqueue_batch, request_for
+from taskline_client._pages import pages
+from taskline_client._requests import enqueue_request, task_filter
+from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.events import TaskEvent
+from taskline_client.handle import TaskHandle, watch
+from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.types import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """One page of tasks."""
+
+    tasks: tuple[Task, ...]
+    # Empty on the last page. A page may be short, or empty, and not be the last.
+    next_page_token: str
+    # None if counting would need a scan.
+    total_size: int | None
+    # Where a watch goes on from what this list shows; on the first page only.
+    resume_token: str
+
+
+class TaskClient:
+    """Speaks to a Taskline server; one for all tasks of a process.
+
+    Any call may raise Unavailable if there is no answer in time, NotAllowed, or
+    another CallFailed.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1:50051", *, timeout: timedelta = timedelta(seconds=10)
+    ) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: HOST:PORT, or any gRPC target.
+            timeout: Longest time for one call, retries included. Waiting for a
+                result and watching have limits of their own.
+        """
+        self._connection = Connection(address, timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect. Calls under way are cancelled; tasks are not."""
+        await self._connection.close()
+
+    async def enqueue(
+        self,
+        task_type: str,
+        input: Any = NO_INPUT,
+        /,
+        *,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> TaskHandle[Any]:
+        """Hand a task to the service; it is stored when this returns.
+
+        Args:
+            task_type: Names what to run.
+            input: The whole input, a dict, a dataclass or a model, if the
+                arguments are not given one by one. A task with an argument named
+                `options` takes it here.
+            options: Queue, time, retries and so on.
+            arguments: The task's arguments by name.
+
+        Raises:
+            TaskTypeNotFound: Nobody has registered this type.
+            InvalidInput: The input does not fit the task; `violations` tells where.
+            TaskAlreadyExists: The task_id of the options is taken.
+            QueueFull: The queue takes no more now.
+            Unavailable: No answer in time. Safe to repeat with the same request_id.
+            TypeError, ValueError: The input cannot be written as JSON.
+        """
+        request = enqueue_request(request_for(task_type, input, options, arguments))
+        answer = await self._connection.call(self._connection.tasks.Enqueue, request)
+        return TaskHandle(self._connection, answer.task.id, created=answer.created)
+
+    async def enqueue_many(self, requests: Iterable[EnqueueRequest]) -> list[TaskHandle[Any]]:
+        """Hand over many tasks in few calls; the handles come in the same order.
+
+        Calls carry up to 1000 tasks. Each is accepted whole or not at all, so
+        on an error those of the calls before it stay accepted: give each request
+        a request_id of its own to be able to repeat.
+
+        Raises: As `enqueue`; `status.metadata["index"]` is the position in
+            `requests` of the first one that is wrong.
+        """
+        return await enqueue_batch(self._connection, requests)
+
+    def handle(self, task_id: str) -> TaskHandle[Any]:
+        """The handle of a task whose id is known. Makes no call."""
+        return TaskHandle(self._connection, task_id)
+
+    async def get(self, task_id: str) -> Task:
+        """As TaskHandle.get."""
+        return await self.handle(task_id).get()
+
+    async def cancel(self, task_id: str, reason: str = "") -> Task:
+        """As TaskHandle.cancel."""
+        return await self.handle(task_id).cancel(reason)
+
+    def watch(self, *task_ids: str, resume_token: str = "") -> AsyncGenerator[TaskEvent, None]:
+        """Follow up to 1000 tasks at once, until all have ended; as TaskHandle.watch.
+
+        Args:
+            task_ids: All must exist.
+            resume_token: Go on after the event that had this token, of a watch of
+                the same tasks.
+        """
+        request = service.WatchRequest(task_ids=task_ids, resume_token=resume_token)
+        return watch(self._connection, request)
+
+    async def list_tasks(
+        self,
+        tasks: TaskFilter | None = None,
+        *,
+        oldest_first: bool = False,
+        page_size: int = 100,
+    ) -> AsyncGenerator[Task, None]:
+        """Every task that matches, newest first, fetched as needed."""
+
+        async def fetch(token: str) -> TaskPage:
+            return await self.list_page(
+                tasks, oldest_first=oldest_first, page_size=page_size, page_token=token
+            )
+
+        async with aclosing(pages(fetch)) as all_pages:
+            async for page in all_pages:
+                for task in page.tasks:
+                    yield task
+
+    async def list_page(
+        self,
+        tasks: TaskFilter | None = None,
+        *,
+        oldest_first: bool = False,
+        page_size: int = 100,
+        page_token: str = "",
+    ) -> TaskPage:
+        """One page of `list_tasks`, with the number of all that match.
+
+        Raises:
+            TokenInvalid: The page token is not from the same list.
+        """
+        request = service.ListTasksRequest(
+            filter=task_filter(tasks or TaskFilter()),
+            page_size=page_size,
+            page_token=page_token,
+            order_by="create_time" if oldest_first else "create_time desc",
+            payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
+        )
+        answer = await self._connection.call(self._connection.tasks.ListTasks, request)
+        return TaskPage(
+            tasks=tuple(task_from(task) for task in answer.tasks),
+            next_page_token=answer.next_page_token,
+            total_size=answer.total_size if answer.HasField("total_size") else None,
+            resume_token=answer.resume_token,
+        )
+
+    async def task_types(self) -> list[TaskTypeInfo]:
+        """The task types that the deployment can run, by name, without schemas."""
+
+        async def fetch(token: str) -> service.ListTaskTypesResponse:
+            request = service.ListTaskTypesRequest(page_token=token)
+            return await self._connection.call(self._connection.tasks.ListTaskTypes, request)
+
+        return [task_type_from(t) async for page in pages(fetch) for t in page.task_types]
+
+    async def task_type(self, name: str) -> TaskTypeInfo:
+        """One task type with its schemas.
+
+        Raises:
+            TaskTypeNotFound: Nobody has registered it.
+        """
+        request = service.GetTaskTypeRequest(name=name)
+        answer = await self._connection.call(self._connection.tasks.GetTaskType, request)
+        return task_type_from(answer.task_type)
+
+    async def queues(self) -> list[Queue]:
+        """The queues by name, with what waits on them."""
+
+        async def fetch(token: str) -> admin.ListQueuesResponse:
+            request = admin.ListQueuesRequest(page_token=token)
+            return await self._connection.call(self._connection.admin.ListQueues, request)
+
+        return [queue_from(queue) async for page in pages(fetch) for queue in page.queues]
+
+    async def workers(self) -> list[Worker]:
+        """The workers that have been heard of recently."""
+
+        async def fetch(token: str) -> admin.ListWorkersResponse:
+            request = admin.ListWorkersRequest(page_token=token)
+            return await self._connection.call(self._connection.admin.ListWorkers, request)
+
+        return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
+
+    async def server_info(self) -> ServerInfo:
+        """Version, store, limits and defaults of the server that answers."""
+        request = admin.GetServerInfoRequest()
+        answer = await self._connection.call(self._connection.admin.GetServerInfo, request)
+        return server_info_from(answer)

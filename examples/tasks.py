@@ -1,0 +1,92 @@
+"""Tasks on text and files: what `make demo` and the README use."""
+
+import asyncio
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from taskline_service import TaskContext, TaskRegistry
+
+tasks = TaskRegistry()
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class WordCount:
+    """How many words a file has, and which are the most frequent."""
+
+    path: str
+    words: int
+    distinct: int
+    most_frequent: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeDigest:
+    """One digest over all files of a folder."""
+
+    root: str
+    files: int
+    bytes: int
+    sha256: str
+
+
+@tasks.task("text.count_words", queue="text", timeout=timedelta(seconds=30), max_attempts=3)
+async def count_words(path: str, ctx: TaskContext, *, top: int = 10) -> WordCount:
+    """Count the words of a text file."""
+    ctx.logger.info("counting words")
+    text = await asyncio.to_thread(Path(path).read_text, "utf-8", "replace")
+    counts = Counter(_WORD.findall(text.lower()))
+    return WordCount(path, counts.total(), len(counts), dict(counts.most_common(top)))
+
+
+@tasks.task("files.hash_tree", queue="files", timeout=timedelta(minutes=5))
+def hash_tree(root: str, ctx: TaskContext, *, pattern: str = "*.py") -> TreeDigest:
+    """Hash every file below a folder into one digest, with progress.
+
+    A plain function: it runs in a thread, and reports without `await`.
+    """
+    paths = sorted(path for path in Path(root).rglob(pattern) if path.is_file())
+    ctx.progress.set_total(max(len(paths), 1))
+    digest, size = hashlib.sha256(), 0
+    for path in paths:
+        data = path.read_bytes()
+        size += len(data)
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(data).digest())
+        ctx.progress.set_message(path.name)
+        ctx.progress.increment()
+    return TreeDigest(root, len(paths), size, digest.hexdigest())
+
+
+@tasks.task(
+    "demo.flaky",
+    max_attempts=5,
+    initial_backoff=timedelta(milliseconds=300),
+    description="Fails as often as it is told to, and then succeeds.",
+)
+async def flaky(ctx: TaskContext, *, failures: int = 2) -> str:
+    """Show how a failed attempt is repeated."""
+    if ctx.attempt <= failures:
+        raise ConnectionError(f"attempt {ctx.attempt}: the line is busy")
+    return f"succeeded at attempt {ctx.attempt}"
+
+
+@tasks.task("demo.sleep", timeout=timedelta(hours=1))
+async def sleep(seconds: float, ctx: TaskContext) -> float:
+    """Do nothing for a while, with progress; a long task to watch or to cancel."""
+    await ctx.progress.set_total(seconds)
+    step = min(0.1, seconds)
+    for _ in range(round(seconds / step) if step else 0):
+        await asyncio.sleep(step)
+        await ctx.progress.increment(step)
+    return seconds
+
+
+@tasks.task("demo.divide", max_attempts=1)
+def divide(dividend: float, divisor: float) -> float:
+    """Divide; by zero, fail for good."""
+    return dividend / divisor

@@ -1,0 +1,205 @@
+"""The service's part of the command line: `taskline serve` and `taskline worker`.
+
+Only reads options; what they start is imported when a command runs, so that the other
+commands start fast and need none of the service's libraries.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from taskline_service import config
+from taskline_service.die_with_parent import PARENT_VARIABLE, die_with_parent
+
+_NOT_INSTALLED: Final = 2
+
+Tasks = typer.Option(
+    envvar="TASKLINE_TASKS",
+    metavar="MODULE:ATTRIBUTE",
+    help="The TaskRegistry with the tasks; the current directory is searched too.",
+)
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TASKLINE_REDIS_URL",
+        metavar="URL",
+        help="An existing Redis or Valkey: redis://, rediss:// or unix://.",
+        show_default="an embedded store",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TASKLINE_DATA_DIR",
+        metavar="PATH",
+        help="Where the embedded store keeps its data.",
+        show_default="~/.local/state/taskline",
+        file_okay=False,
+    ),
+]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        envvar="TASKLINE_NAMESPACE",
+        metavar="NAME",
+        help="Keeps deployments in one store apart: 1-63 characters of [A-Za-z0-9_-].",
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_CONCURRENCY",
+        metavar="N",
+        help="Tasks at once per worker process.",
+    ),
+]
+Lease = Annotated[
+    float,
+    typer.Option(
+        envvar="TASKLINE_LEASE",
+        metavar="SECONDS",
+        help="How long a silent worker keeps its tasks, at least 1; then others get them.",
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        envvar="TASKLINE_GRACE",
+        metavar="SECONDS",
+        help="How long running calls and tasks may go on after SIGTERM.",
+    ),
+]
+Level = Annotated[
+    config.LogLevel, typer.Option(envvar="TASKLINE_LOG_LEVEL", help="How much is logged.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the service's commands; called through the entry point group `taskline.commands`."""
+    app.command()(serve)
+    app.command()(worker)
+
+
+def serve(
+    *,
+    tasks: Annotated[str | None, Tasks] = None,
+    listen: Annotated[
+        str,
+        typer.Option(
+            envvar="TASKLINE_LISTEN",
+            metavar="HOST:PORT",
+            help="Where to listen; port 0 picks a free one, the ready line tells which.",
+        ),
+    ] = config.DEFAULT_LISTEN,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="TASKLINE_INSECURE",
+            help="Allow --listen beyond loopback, without TLS and tokens.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="TASKLINE_WORKERS",
+            metavar="N",
+            help="Worker processes beside the server.",
+            show_default="1 with --tasks, otherwise 0",
+        ),
+    ] = None,
+    redis_url: RedisUrl = None,
+    data_dir: DataDir = None,
+    namespace: Namespace = config.DEFAULT_NAMESPACE,
+    concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
+    lease: Lease = config.DEFAULT_LEASE_S,
+    grace: Grace = config.DEFAULT_GRACE_S,
+    log_level: Level = config.LogLevel.INFO,
+) -> None:
+    """Serve tasks over gRPC, with workers beside the server.
+
+    Prints one line when it is ready: `taskline: serving on HOST:PORT`. SIGTERM drains.
+    Without --tasks it serves the task types that workers elsewhere have registered.
+    """
+    try:
+        options = config.ServeConfig.from_options(
+            tasks=tasks,
+            listen=listen,
+            redis_url=redis_url,
+            data_dir=data_dir,
+            namespace=namespace,
+            workers=workers,
+            concurrency=concurrency,
+            lease_s=lease,
+            grace_s=grace,
+            insecure=insecure,
+            log_level=log_level,
+        )
+        code = _service_module("serve").run(options)
+    except config.WrongOption as error:
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
+    raise typer.Exit(code)
+
+
+def worker(
+    *,
+    tasks: Annotated[str, Tasks],
+    queues: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TASKLINE_QUEUES",
+            metavar="A,B",
+            help="Take tasks from these queues only.",
+            show_default="every queue, also new ones",
+        ),
+    ] = None,
+    redis_url: RedisUrl = None,
+    data_dir: DataDir = None,
+    namespace: Namespace = config.DEFAULT_NAMESPACE,
+    concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
+    lease: Lease = config.DEFAULT_LEASE_S,
+    grace: Grace = config.DEFAULT_GRACE_S,
+    log_level: Level = config.LogLevel.INFO,
+) -> None:
+    """Execute tasks from the store of a `taskline serve`.
+
+    With the same --data-dir it joins that server's embedded store; with the same
+    --redis-url it can run on any machine. SIGTERM drains.
+    """
+    if parent := os.environ.pop(PARENT_VARIABLE, None):
+        die_with_parent(int(parent))
+    try:
+        options = config.WorkerConfig.from_options(
+            tasks=tasks,
+            redis_url=redis_url,
+            data_dir=data_dir,
+            namespace=namespace,
+            queues=queues,
+            concurrency=concurrency,
+            lease_s=lease,
+            grace_s=grace,
+            log_level=log_level,
+        )
+        code = _service_module("work").run(options)
+    except config.WrongOption as error:
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
+    raise typer.Exit(code)
+
+
+def _service_module(name: str) -> Any:
+    """The module that does it, or exit with the line that installs what it needs."""
+    try:
+        return importlib.import_module(f"taskline_service.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("taskline"):
+            raise
+        print(
+            f"taskline: this command needs {error.name}, which is not installed:\n"
+            "  pip install 'taskline[service,embedded]'",
+            file=sys.stderr,
+        )
+        raise typer.Exit(_NOT_INSTALLED) from error

@@ -1,0 +1,125 @@
+"""What a process was told to do: the options of `serve` and `worker`, checked.
+
+Read where a process starts only; everything else takes plain arguments.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from taskline_service import option_values
+from taskline_service.option_values import ListenAddress, LogLevel, StoreChoice, WrongOption
+
+__all__ = [
+    "ListenAddress",
+    "LogLevel",
+    "ServeConfig",
+    "StoreChoice",
+    "WorkerConfig",
+    "WrongOption",
+]
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+DEFAULT_NAMESPACE = "default"
+DEFAULT_CONCURRENCY = 10
+DEFAULT_LEASE_S = 30.0
+DEFAULT_GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """What `taskline serve` was told."""
+
+    # MODULE:ATTRIBUTE of the registry; without it, only workers elsewhere know task types.
+    tasks: str | None
+    listen: ListenAddress
+    store: StoreChoice
+    namespace: str
+    # Worker processes beside the server.
+    workers: int
+    # Tasks at once per worker process.
+    concurrency: int
+    lease: timedelta
+    grace: timedelta
+    log_level: LogLevel
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        tasks: str | None = None,
+        listen: str = DEFAULT_LISTEN,
+        redis_url: str | None = None,
+        data_dir: Path | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        workers: int | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        lease_s: float = DEFAULT_LEASE_S,
+        grace_s: float = DEFAULT_GRACE_S,
+        insecure: bool = False,
+        log_level: LogLevel = LogLevel.INFO,
+    ) -> Self:
+        """Check the options of the command line.
+
+        Raises:
+            WrongOption: One of them is wrong, or two contradict each other.
+        """
+        return cls(
+            tasks=option_values.tasks(tasks) if tasks is not None else None,
+            listen=option_values.listen(listen, insecure=insecure),
+            store=StoreChoice.parse(redis_url, data_dir),
+            namespace=option_values.namespace(namespace),
+            workers=option_values.workers(workers, tasks),
+            concurrency=option_values.at_least_one("--concurrency", concurrency),
+            lease=option_values.span("--lease", lease_s, least=1),
+            grace=option_values.span("--grace", grace_s, least=0),
+            log_level=log_level,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What `taskline worker` was told."""
+
+    # MODULE:ATTRIBUTE of the registry.
+    tasks: str
+    store: StoreChoice
+    namespace: str
+    # Queues to take from; empty means every one, also new ones.
+    queues: tuple[str, ...]
+    # Tasks at once.
+    concurrency: int
+    lease: timedelta
+    grace: timedelta
+    log_level: LogLevel
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        tasks: str,
+        redis_url: str | None = None,
+        data_dir: Path | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        queues: str | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        lease_s: float = DEFAULT_LEASE_S,
+        grace_s: float = DEFAULT_GRACE_S,
+        log_level: LogLevel = LogLevel.INFO,
+    ) -> Self:
+        """Check the options of the command line.
+
+        Raises:
+            WrongOption: One of them is wrong, or two contradict each other.
+        """
+        return cls(
+            tasks=option_values.tasks(tasks),
+            store=StoreChoice.parse(redis_url, data_dir),
+            namespace=option_values.namespace(namespace),
+            queues=option_values.queues(queues),
+            concurrency=option_values.at_least_one("--concurrency", concurrency),
+            lease=option_values.span("--lease", lease_s, least=1),
+            grace=option_values.span("--grace", grace_s, least=0),
+            log_level=log_level,
+        )

@@ -1,0 +1,170 @@
+"""The values that options may have: each is parsed and checked by one function or class."""
+
+import ipaddress
+import logging
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_TASKS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_MAX_PORT = 65535
+# Beyond it a dead worker would go unnoticed for longer than anyone means to wait.
+_MAX_SPAN_S = timedelta(days=1).total_seconds()
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def number(self) -> int:
+        """The level as `logging` knows it."""
+        return logging.getLevelNamesMapping()[self.upper()]
+
+
+class WrongOption(ValueError):
+    """An option that is wrong, or contradicts another one; `option` is its name, `--…`."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where a server listens; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From HOST:PORT, an IPv6 address in brackets."""
+        host, colon, port = text.rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        if not colon or not bare or (":" in bare) != (host != bare):
+            raise WrongOption("--listen", f"{text!r} is not HOST:PORT")
+        if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _MAX_PORT:
+            raise WrongOption("--listen", f"{port!r} is not a port from 0 to {_MAX_PORT}")
+        return cls(bare, int(port))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def with_port(self, port: int) -> "ListenAddress":
+        """The same host, with the port that was found."""
+        return ListenAddress(self.host, port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChoice:
+    """Which store: exactly one of the two is set."""
+
+    # redis://, rediss:// or unix://; may hold a password, so it is never shown.
+    redis_url: str | None
+    # Of an embedded store.
+    data_dir: Path | None
+
+    @classmethod
+    def parse(cls, redis_url: str | None, data_dir: Path | None) -> Self:
+        """From the two options; with neither, an embedded store in the default place."""
+        # Here, so that the command line starts without what a store needs.
+        from taskline_service.embedded import default_data_dir
+
+        if redis_url is None:
+            return cls(None, (data_dir or default_data_dir()).absolute())
+        if data_dir is not None:
+            raise WrongOption(
+                "--redis-url", "contradicts --data-dir: data lies in one place or the other"
+            )
+        _check_redis_url(redis_url)
+        return cls(redis_url, None)
+
+
+def tasks(text: str) -> str:
+    """MODULE:ATTRIBUTE of a registry."""
+    if not _TASKS.fullmatch(text):
+        raise WrongOption("--tasks", f"{text!r} is not MODULE:ATTRIBUTE")
+    return text
+
+
+def listen(text: str, *, insecure: bool) -> ListenAddress:
+    """An address that others cannot reach, unless that is asked for."""
+    address = ListenAddress.parse(text)
+    if not address.loopback and not insecure:
+        raise WrongOption(
+            "--listen",
+            f"{address.host} can be reached from other machines, and there are no TLS and no "
+            "tokens yet; add --insecure if that network is trusted",
+        )
+    return address
+
+
+def _check_redis_url(url: str) -> None:
+    # Here for the same reason.
+    from taskline_service.store.address import InvalidRedisUrl, parse_redis_url
+
+    try:
+        parse_redis_url(url)
+    except InvalidRedisUrl as error:
+        raise WrongOption("--redis-url", str(error)) from error
+
+
+def namespace(text: str) -> str:
+    """A name that can be part of a key."""
+    if not _NAMESPACE.fullmatch(text):
+        raise WrongOption("--namespace", f"{text!r} is not 1 to 63 characters of [A-Za-z0-9_-]")
+    return text
+
+
+def workers(count: int | None, tasks: str | None) -> int:
+    """How many worker processes: by default one if there are tasks to run."""
+    if count is None:
+        return 1 if tasks else 0
+    if count < 0:
+        raise WrongOption("--workers", "must be at least 0")
+    if count and not tasks:
+        raise WrongOption("--workers", "needs --tasks: a worker has to know the tasks' code")
+    return count
+
+
+def queues(text: str | None) -> tuple[str, ...]:
+    """Names from A,B; none means every queue."""
+    if text is None:
+        return ()
+    names = [name.strip() for name in text.split(",")]
+    if not all(map(_QUEUE.fullmatch, names)):
+        raise WrongOption("--queues", f"{text!r} is not a list of queues with commas between")
+    return tuple(dict.fromkeys(names))
+
+
+def at_least_one(option: str, count: int) -> int:
+    """A count that must not be 0."""
+    if count < 1:
+        raise WrongOption(option, "must be at least 1")
+    return count
+
+
+def span(option: str, seconds: float, *, least: float) -> timedelta:
+    """A span of at least so many seconds."""
+    if not math.isfinite(seconds) or not least <= seconds <= _MAX_SPAN_S:
+        raise WrongOption(option, f"must be from {least} to {_MAX_SPAN_S:.0f} seconds")
+    return timedelta(seconds=seconds)

@@ -1,0 +1,70 @@
+"""What Enqueue and BatchEnqueue answer for each task."""
+
+from taskline.v1 import task_service_pb2 as pb
+from taskline_service.errors import RequestIdReused, TaskAlreadyExists, TasklineError
+from taskline_service.rpc.convert import task_to_pb
+from taskline_service.store import TaskStore
+from taskline_service.store.values import Enqueued, EnqueueStatus, NewTask
+from taskline_service.task import Task, TaskState
+
+
+def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
+    """Why a new task was not accepted; None if it was."""
+    spec = new.spec
+    if outcome.status is EnqueueStatus.TAKEN:
+        return TaskAlreadyExists(
+            f"task {spec.id!r} already exists",
+            task_id=spec.id,
+            task_uid=outcome.uid,
+            state=outcome.state or "",
+        )
+    if outcome.status is EnqueueStatus.REUSED:
+        return RequestIdReused(
+            f"request_id {spec.request_id!r} was used before, for a request with another content",
+            task_id=spec.id,
+            request_id=spec.request_id,
+        )
+    return None
+
+
+async def task_of(store: TaskStore, new: NewTask, outcome: Enqueued) -> Task:
+    """The task that answers an accepted request, as it is now.
+
+    Raises:
+        TasklineError: It was not accepted.
+    """
+    error = refusal(new, outcome)
+    if error is not None:
+        raise error
+    return outcome.task or await store.get(new.spec.id)
+
+
+async def answer(store: TaskStore, new: NewTask, outcome: Enqueued) -> pb.EnqueueResponse:
+    """The answer to one accepted request.
+
+    Raises:
+        TasklineError: It was not accepted.
+    """
+    task = await task_of(store, new, outcome)
+    return pb.EnqueueResponse(
+        task=task_to_pb(task), created=outcome.status is not EnqueueStatus.EXISTING
+    )
+
+
+async def checked_answer(store: TaskStore, new: NewTask, outcome: Enqueued) -> pb.EnqueueResponse:
+    """The answer to one request that was to be checked only: a new task has no id.
+
+    Raises:
+        TasklineError: It would not be accepted.
+    """
+    if outcome.status not in (EnqueueStatus.CREATED, EnqueueStatus.REPLACED):
+        return await answer(store, new, outcome)
+    waits = bool(new.delay or new.spec.scheduled_ahead)
+    state = TaskState.SCHEDULED if waits else TaskState.QUEUED
+    task = Task(
+        spec=new.spec, state=state, sequence=0, revision=0, input_size=len(new.spec.input)
+    )
+    message = task_to_pb(task)
+    for name in ("id", "uid", "resume_token"):
+        message.ClearField(name)
+    return pb.EnqueueResponse(task=message, created=False)

@@ -1,0 +1,160 @@
+"""BatchEnqueue: many tasks in one call, checked as a whole."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from taskline.v1 import task_service_pb2 as pb
+from taskline_service import telemetry
+from taskline_service.errors import FieldViolation, InvalidInput, TasklineError
+from taskline_service.rpc.answers import answer, checked_answer, refusal
+from taskline_service.rpc.catalog import TaskCatalog
+from taskline_service.rpc.enqueueing import new_task
+from taskline_service.rpc.status import code_of
+from taskline_service.store import TaskStore
+from taskline_service.store.values import Enqueued, NewTask
+
+MAX_REQUESTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    index: int
+    error: TasklineError
+
+
+async def batch_enqueue(
+    request: pb.BatchEnqueueRequest, store: TaskStore, catalog: TaskCatalog
+) -> pb.BatchEnqueueResponse:
+    """Accept the tasks of a batch.
+
+    Raises:
+        TasklineError: What is wrong with the first entry that cannot be accepted, with its
+            `index` in the metadata; nothing was written. Not with `allow_partial`.
+    """
+    _check_whole(request.requests)
+    good, refused = await _read(request.requests, catalog)
+    if refused and not request.allow_partial:
+        raise _at(refused[0])
+    outcomes = await _write(
+        [new for _, new in good],
+        store,
+        partial=request.allow_partial,
+        validate_only=request.requests[0].validate_only,
+    )
+    late = [
+        _Refused(index, error)
+        for (index, new), outcome in zip(good, outcomes, strict=True)
+        if (error := refusal(new, outcome)) is not None
+    ]
+    if late and not request.allow_partial:
+        raise _at(late[0])
+    refused = sorted([*refused, *late], key=lambda entry: entry.index)
+    return await _response(request, store, good, outcomes, refused)
+
+
+def _check_whole(requests: Sequence[pb.EnqueueRequest]) -> None:
+    if not 1 <= len(requests) <= MAX_REQUESTS:
+        raise InvalidInput.of("requests", f"must be 1 to {MAX_REQUESTS}")
+    if len({request.validate_only for request in requests}) > 1:
+        raise InvalidInput.of("requests", "validate_only must be the same in all")
+    for name in ("task_id", "request_id"):
+        index = _first_repeat(getattr(request, name) for request in requests)
+        if index is not None:
+            error = InvalidInput.of(f"requests[{index}].{name}", "occurs twice")
+            raise _at(_Refused(index, error))
+    index = _first_repeat(request.task_id or request.request_id for request in requests)
+    if index is not None:
+        error = InvalidInput.of(f"requests[{index}]", "names the same task as an earlier entry")
+        raise _at(_Refused(index, error))
+
+
+def _first_repeat(values: Iterable[str]) -> int | None:
+    seen = set[str]()
+    for index, value in enumerate(values):
+        if value and value in seen:
+            return index
+        seen.add(value)
+    return None
+
+
+async def _read(
+    requests: Sequence[pb.EnqueueRequest], catalog: TaskCatalog
+) -> tuple[list[tuple[int, NewTask]], list[_Refused]]:
+    good, refused = list[tuple[int, NewTask]](), list[_Refused]()
+    for index, request in enumerate(requests):
+        try:
+            good.append((index, await new_task(request, catalog)))
+        except InvalidInput as error:
+            refused.append(_Refused(index, _in_entry(error, index)))
+        except TasklineError as error:
+            refused.append(_Refused(index, error))
+    return good, refused
+
+
+async def _write(
+    news: list[NewTask], store: TaskStore, *, partial: bool, validate_only: bool
+) -> list[Enqueued]:
+    if validate_only:
+        return await store.check(news)
+    with ExitStack() as spans:
+        traced = [
+            replace(new, spec=replace(new.spec, trace=spans.enter_context(_span(new))))
+            for new in news
+        ]
+        return await store.enqueue(traced, partial=partial)
+
+
+def _span(new: NewTask):  # type: ignore[no-untyped-def]  # what enqueue_span returns
+    spec = new.spec
+    return telemetry.enqueue_span(
+        spec.queue, spec.id, spec.task_type, trace_context=spec.trace, batched=True
+    )
+
+
+async def _response(
+    request: pb.BatchEnqueueRequest,
+    store: TaskStore,
+    good: list[tuple[int, NewTask]],
+    outcomes: list[Enqueued],
+    refused: list[_Refused],
+) -> pb.BatchEnqueueResponse:
+    responses = [pb.EnqueueResponse() for _ in request.requests]
+    failed = {entry.index for entry in refused}
+    write = checked_answer if request.requests[0].validate_only else answer
+    for (index, new), outcome in zip(good, outcomes, strict=True):
+        if index not in failed:
+            responses[index] = await write(store, new, outcome)
+    return pb.BatchEnqueueResponse(
+        responses=responses, failures=[_failure(entry) for entry in refused]
+    )
+
+
+def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:
+    error = entry.error
+    violations = error.violations if isinstance(error, InvalidInput) else ()
+    return pb.BatchEnqueueResponse.Failure(
+        index=entry.index,
+        code=code_of(error).value[0],
+        reason=error.reason,
+        message=error.message,
+        metadata=error.metadata,
+        field_violations=[
+            pb.BatchEnqueueResponse.FieldViolation(
+                field=violation.field.partition("].")[2] or violation.field,
+                description=violation.description,
+            )
+            for violation in violations
+        ],
+    )
+
+
+def _in_entry(error: InvalidInput, index: int) -> InvalidInput:
+    """The same error, with the fields named as those of this entry."""
+    violations = [FieldViolation(f"requests[{index}].{v.field}", v.description) for v in error.violations]
+    return type(error)(violations, **error.metadata)
+
+
+def _at(entry: _Refused) -> TasklineError:
+    entry.error.metadata["index"] = str(entry.index)
+    return entry.error

@@ -1,0 +1,118 @@
+"""Checks of single request fields: each wrong field becomes one violation."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from taskline_service.errors import FieldViolation, InvalidInput
+
+TASK_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
+TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
+LABEL_KEY = re.compile(r"[A-Za-z0-9._/-]{1,63}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+TASK_TYPE_RULE = "must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
+TASK_ID_RULE = "must be 1 to 128 characters of [A-Za-z0-9._:-], the first a letter or a digit"
+REQUEST_ID_RULE = "must be 1 to 64 characters of [A-Za-z0-9._:-], the first a letter or a digit"
+
+MAX_LABELS = 16
+MAX_LABEL_VALUE = 255
+MAX_REASON = 500
+LONGEST = timedelta(days=365)
+
+_US_PER_S = 1_000_000
+
+
+class Checker:
+    """Collects what is wrong with the fields of a request."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self.violations: list[FieldViolation] = []
+
+    def wrong(self, field: str, description: str) -> None:
+        """Note that a field is wrong."""
+        self.violations.append(FieldViolation(self._prefix + field, description))
+
+    def raise_if_wrong(self) -> None:
+        """Raise InvalidInput with everything noted, if anything was."""
+        if self.violations:
+            raise InvalidInput(self.violations)
+
+    def text(self, field: str, value: str, pattern: re.Pattern[str], rule: str) -> None:
+        """A required text of a given form."""
+        if not pattern.fullmatch(value):
+            self.wrong(field, rule if value else "required")
+
+    def optional_text(self, field: str, value: str, pattern: re.Pattern[str], rule: str) -> None:
+        """A text of a given form, or none."""
+        if value:
+            self.text(field, value, pattern, rule)
+
+    def span(
+        self, field: str, value: Duration, *, least: timedelta = timedelta(0)
+    ) -> timedelta | None:
+        """A span from `least` to a year; None if it is wrong, which is noted."""
+        us = value.seconds * _US_PER_S + value.nanos // 1000
+        span = timedelta(microseconds=us) if abs(value.seconds) <= LONGEST.days * 86400 else None
+        if span is None or not least <= span <= LONGEST:
+            self.wrong(field, f"must be from {least.total_seconds():g} s to {LONGEST.days} days")
+            return None
+        return span
+
+    def instant(self, field: str, value: Timestamp) -> int:
+        """An instant in microseconds since the epoch; 0 if it is wrong, which is noted."""
+        # The range of google.protobuf.Timestamp: years 1 to 9999.
+        if not -62135596800 <= value.seconds <= 253402300799 or not 0 <= value.nanos < 10**9:
+            self.wrong(field, "is not a valid timestamp")
+            return 0
+        return value.seconds * _US_PER_S + value.nanos // 1000
+
+    def number(self, field: str, value: int, least: int, most: int) -> None:
+        """A whole number within bounds."""
+        if not least <= value <= most:
+            self.wrong(field, f"must be from {least} to {most}")
+
+    def labels(self, field: str, labels: Mapping[str, str]) -> None:
+        """Labels, as many and as long as the contract allows."""
+        if len(labels) > MAX_LABELS:
+            self.wrong(field, f"must be at most {MAX_LABELS} entries")
+        for key, value in labels.items():
+            if not LABEL_KEY.fullmatch(key):
+                self.wrong(field, "keys must be 1 to 63 characters of [A-Za-z0-9._/-]")
+            elif len(value) > MAX_LABEL_VALUE or _CONTROL.search(value):
+                rule = f"at most {MAX_LABEL_VALUE} characters without control characters"
+                self.wrong(f'{field}["{key}"]', f"must be {rule}")
+
+
+def page_size(value: int, *, default: int, most: int) -> int:
+    """How many entries a page gets: larger values are lowered.
+
+    Raises:
+        InvalidInput: It is negative.
+    """
+    if value < 0:
+        raise InvalidInput.of("page_size", "must not be negative")
+    return min(value or default, most)
+
+
+def task_id(value: str) -> str:
+    """The id of a task that the request is about.
+
+    Raises:
+        InvalidInput: It cannot be one.
+    """
+    checker = Checker()
+    checker.text("task_id", value, TASK_ID, TASK_ID_RULE)
+    checker.raise_if_wrong()
+    return value
+
+
+def rfc3339(us: int) -> str:
+    """An instant as people and ProtoJSON write it, to the millisecond."""
+    instant = datetime.fromtimestamp(us / _US_PER_S, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,170 @@
+"""What surrounds every RPC: its span, its duration, and a status for its errors.
+
+One interceptor does it all, because each costs a tenth of a small call. A method is
+wrapped when it is first called, and remembered.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeAlias, cast
+
+import grpc
+import grpc.aio
+
+from taskline_service import telemetry
+from taskline_service.errors import InvalidInput, TasklineError
+from taskline_service.rpc.status import RpcStatus, internal_status, to_status
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behavior = Callable[[Any, Context], Any]
+# Quoted: generic for type checkers only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+# Health checks and reflection answer tools, not users, and know their own errors.
+_NOT_OURS = "/grpc."
+_MALFORMED = "not a protobuf message of this method, or one that is nested too deeply"
+
+# A caller that hangs up at its deadline may do so a little before ours, in seconds.
+_CLOCKS_DIFFER = 0.01
+
+
+class RpcInterceptor(grpc.aio.ServerInterceptor):
+    """Traces RPCs, and gives what handlers raise the status that callers are promised.
+
+    Handlers raise domain errors, or anything by mistake; they may also abort. It wraps
+    asynchronous handlers with one request, whether they return, yield or write their
+    answers, and leaves all others alone.
+    """
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Called by gRPC per RPC."""
+        method = handler_call_details.method
+        if wrapped := self._wrapped.get(method):
+            return wrapped
+        handler = await continuation(handler_call_details)
+        # Unknown methods are not remembered: callers could name any number of them.
+        if handler is not None:
+            self._wrapped[method] = handler = _wrap(handler, method)
+        return handler
+
+
+def _wrap(handler: Handler, method: str) -> Handler:
+    # Typed for the synchronous server, whose contexts are others.
+    behavior = cast(Behavior, handler.unary_stream or handler.unary_unary)
+    if method.startswith(_NOT_OURS) or handler.request_streaming or not _asynchronous(behavior):
+        return handler
+    make = (
+        grpc.unary_stream_rpc_method_handler
+        if handler.response_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return make(
+        _Method(method, behavior).serve,
+        request_deserializer=_tolerant(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+class _Method:
+    """One method of ours, with all that surrounds its handler."""
+
+    def __init__(self, name: str, behavior: Behavior) -> None:
+        self._name = name
+        self._behavior = _awaited(behavior)
+        self._telemetry = telemetry.ServerMethod(name)
+
+    async def serve(self, request: Any, context: Context) -> Any:
+        """Handle one call: whichever way it ends, its span ends and it has a status."""
+        call = self._telemetry.start(context.invocation_metadata, context.peer)
+        try:
+            if isinstance(request, _Malformed):
+                raise InvalidInput.of("request", _MALFORMED)
+            answer = await self._behavior(request, context)
+        except asyncio.CancelledError:
+            call.end("DEADLINE_EXCEEDED" if _out_of_time(context) else "CANCELLED")
+            raise
+        except grpc.aio.AbortError:
+            call.end(_set_code(context))
+            raise
+        except Exception as error:  # a handler may raise anything
+            status, unexpected = self._status_of(error)
+            call.end(status.code.name, unexpected)
+            await context.abort_with_status(status)
+        else:
+            call.end(_set_code(context))
+            return answer
+
+    def _status_of(self, error: Exception) -> tuple[RpcStatus, Exception | None]:
+        """What the caller is told, and the error again if it is a bug."""
+        # A task group wraps even a single error; that one is meant.
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, TasklineError):
+            return RpcStatus(to_status(error)), None
+        trace_id = telemetry.current_trace_id()
+        log.error("%s: failed, trace %s", self._name, trace_id or "unknown", exc_info=error)
+        return RpcStatus(internal_status(trace_id)), error
+
+
+def _set_code(context: Context) -> str:
+    """Name of the code that the handler has set or aborted with."""
+    code: grpc.StatusCode | None = context.code()  # None until somebody sets one
+    return code.name if code else "OK"
+
+
+def _out_of_time(context: Context) -> bool:
+    remaining = context.time_remaining()  # None without a deadline
+    return remaining is not None and remaining < _CLOCKS_DIFFER
+
+
+def _asynchronous(behavior: Behavior) -> bool:
+    return inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior)
+
+
+def _awaited(behavior: Behavior) -> Behavior:
+    """A handler that yields, as one that writes: then it has an end.
+
+    A generator that is suspended in a yield does not hear of a cancelled call. Here it
+    is closed at once, so that its `finally` runs while the call still exists.
+    """
+    if not inspect.isasyncgenfunction(behavior):
+        return behavior
+
+    async def write_all(request: Any, context: Context) -> None:
+        async with aclosing(behavior(request, context)) as answers:
+            async for answer in answers:
+                await context.write(answer)
+
+    return write_all
+
+
+class _Malformed:
+    """Stands for a request that could not be read.
+
+    A deserializer that raises ends the call as UNKNOWN, with the text of the exception.
+    """
+
+
+def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
+    def tolerant(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except Exception:  # the caller is told: serve() looks for this
+            return _Malformed()
+
+    return tolerant

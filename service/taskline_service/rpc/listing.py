@@ -1,0 +1,80 @@
+"""ListTasks: from its request to a query of the store, and back to a page."""
+
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from taskline_service.errors import InvalidInput, NotSupportedYet
+from taskline_service.rpc import fields, tokens
+from taskline_service.rpc.convert import STATE_FROM_PB, task_to_pb
+from taskline_service.rpc.enums import is_full, payload_format
+from taskline_service.store.values import ListQuery, TaskPage
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+# What the tasks of a page may take, so that the answer stays under 4 MiB.
+MAX_PAGE_BYTES = 3 << 20
+
+_NEWEST_FIRST = {"": True, "create_time desc": True, "create_time": False}
+_SUPPORTED = frozenset({"queues", "task_types", "states"})
+
+
+def query_of(request: pb.ListTasksRequest) -> tuple[ListQuery, int]:
+    """What to ask the store, and for how many tasks.
+
+    Raises:
+        InvalidInput, PageTokenInvalid: The request is wrong.
+        NotSupportedYet: A condition that this version cannot check.
+    """
+    for descriptor, _ in request.filter.ListFields():
+        if descriptor.name not in _SUPPORTED:
+            raise NotSupportedYet(f"filter.{descriptor.name}: not supported by this version yet")
+    if request.order_by not in _NEWEST_FIRST:
+        raise InvalidInput.of("order_by", 'must be "create_time desc" or "create_time"')
+    unknown = [state for state in request.filter.states if state not in STATE_FROM_PB]
+    if unknown:
+        raise InvalidInput.of("filter.states", "has a state that this server does not know")
+    count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
+    after = None
+    if request.page_token:
+        create_us, task_id = tokens.page_position(request.page_token, _list_of(request), (int, str))
+        after = (int(create_us), str(task_id))
+    query = ListQuery(
+        states=[STATE_FROM_PB[state] for state in request.filter.states] or None,
+        task_types=list(request.filter.task_types) or None,
+        queues=list(request.filter.queues) or None,
+        newest_first=_NEWEST_FIRST[request.order_by],
+        full=is_full(request.view, default=task_pb2.TASK_VIEW_BASIC),
+        after=after,
+    )
+    return query, count
+
+
+def page_to_pb(request: pb.ListTasksRequest, query: ListQuery, page: TaskPage) -> pb.ListTasksResponse:
+    """The answer; cut short where it would become too large."""
+    response = pb.ListTasksResponse(total_size=page.total)
+    form, size, more = payload_format(request.payload_format), 0, page.more
+    for task in page.tasks:
+        message = task_to_pb(task, full=query.full, payload_format=form)
+        size += message.ByteSize()
+        if response.tasks and size > MAX_PAGE_BYTES:
+            more = True
+            break
+        response.tasks.append(message)
+    if more and response.tasks:
+        last = page.tasks[len(response.tasks) - 1]
+        response.next_page_token = tokens.page_token(_list_of(request), last.create_us, last.id)
+    return response
+
+
+def _list_of(request: pb.ListTasksRequest) -> str:
+    """Everything that must stay the same from page to page."""
+    chosen = request.filter
+    return repr(
+        (
+            sorted(chosen.states),
+            sorted(chosen.task_types),
+            sorted(chosen.queues),
+            _NEWEST_FIRST.get(request.order_by),
+            request.view,
+            request.payload_format,
+        )
+    )

@@ -1,0 +1,134 @@
+"""The gRPC server: its services, its options, its beginning and its end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import grpc.aio
+
+from taskline.v1 import admin_service_pb2, task_service_pb2
+from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
+from taskline_service.errors import StoreUnavailable
+from taskline_service.rpc import health as rpc_health
+from taskline_service.rpc.admin_servicer import AdminServicer
+from taskline_service.rpc.catalog import TaskCatalog
+from taskline_service.rpc.health import Health
+from taskline_service.rpc.interceptor import RpcInterceptor
+from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.reflection import add_reflection
+from taskline_service.rpc.task_servicer import TaskServicer
+from taskline_service.store import Directory, EventHub, RedisAddress, TaskStore
+from taskline_service.tasks import TaskRegistry
+
+log = logging.getLogger(__name__)
+
+SERVICE_NAMES = (
+    task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+MAX_RESULT_BYTES = 5 << 20
+_CHECK_STORE_EVERY_S = 1.0
+_OPTIONS = (
+    # A port that is taken is an error, not a second server that gets half of the calls.
+    ("grpc.so_reuseport", 0),
+    # Clients may ping idle streams every ten seconds; the default calls that an attack.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Lets a balancer that only sees connections spread them again.
+    ("grpc.max_connection_age_ms", 1_800_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+class RpcServer:
+    """Serves TaskService and AdminService over gRPC."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        address: RedisAddress,
+        tasks: TaskRegistry,
+        *,
+        reflection: bool = True,
+    ) -> None:
+        """Prepare to serve.
+
+        Args:
+            store: Where the tasks are.
+            address: The same store, for a subscription of our own.
+            tasks: Task types whose code is here; the others are known from the store.
+            reflection: Whether callers may ask what there is to call.
+        """
+        self._store = store
+        directory = Directory(store.redis, store.keys)
+        self._lifetime = Lifetime()
+        self._hub = EventHub(store.redis, address, store.keys)
+        self._catalog = TaskCatalog(directory, tasks)
+        self._health = Health(SERVICE_NAMES)
+        self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_OPTIONS)
+        self._reflection = reflection
+        add_TaskServiceServicer_to_server(
+            TaskServicer(store, self._hub, self._catalog, self._lifetime), self._server
+        )
+        add_AdminServiceServicer_to_server(
+            AdminServicer(
+                store,
+                directory,
+                started_us=time.time_ns() // 1000,
+                max_result_size=MAX_RESULT_BYTES,
+            ),
+            self._server,
+        )
+
+    @asynccontextmanager
+    async def serving(self, host_and_port: str) -> AsyncIterator[int]:
+        """Serve until the block ends; gives the port.
+
+        Raises:
+            PortTaken: Somebody else listens there, or it is no address of this machine.
+        """
+        await self._health.add_to(self._server)
+        if self._reflection:
+            add_reflection(self._server, [*SERVICE_NAMES, rpc_health.SERVICE_NAME])
+        try:
+            port = self._server.add_insecure_port(host_and_port)
+        except RuntimeError as error:
+            raise PortTaken(f"cannot listen on {host_and_port}: is the port in use?") from error
+        async with asyncio.TaskGroup() as group:
+            loops = [self._hub.run(), self._catalog.run(), self._watch_store()]
+            background = [group.create_task(loop) for loop in loops]
+            await self._catalog.published()
+            await self._server.start()
+            try:
+                yield port
+            finally:
+                await self._server.stop(None)
+                for task in background:
+                    task.cancel()
+
+    async def drain(self, grace: timedelta) -> None:
+        """Accept no more, end what waits, and give the rest `grace` to finish."""
+        await self._health.drain()
+        self._lifetime.drain(spread=min(2.0, grace.total_seconds() / 2))
+        await self._server.stop(grace.total_seconds())
+
+    async def _watch_store(self) -> None:
+        """Ready as long as the store answers."""
+        while True:
+            try:
+                await self._store.redis.call(b"PING")
+                await self._health.set_ready(True)
+            except StoreUnavailable as error:
+                log.warning("not ready: %s", error)
+                await self._health.set_ready(False)
+            await asyncio.sleep(_CHECK_STORE_EVERY_S)

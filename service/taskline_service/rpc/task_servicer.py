@@ -1,0 +1,241 @@
+"""TaskService: check the request, call the store, convert the answer.
+
+Domain errors pass through: interceptor.py gives each its status. What an RPC does is said in
+the contract.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
+from taskline_service import telemetry
+from taskline_service.errors import InvalidInput, NotSupportedYet, ResultExpired
+from taskline_service.rpc import fields, listing, tokens, waiting
+from taskline_service.rpc.answers import answer, checked_answer, task_of
+from taskline_service.rpc.batching import batch_enqueue
+from taskline_service.rpc.catalog import TaskCatalog
+from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
+from taskline_service.rpc.enqueueing import new_task
+from taskline_service.rpc.enums import is_full, payload_format
+from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.payload import json_bytes_to_payload
+from taskline_service.rpc.watching import (
+    SHORTEST_HEARTBEAT_INTERVAL,
+    SHORTEST_PROGRESS_INTERVAL,
+    WatchOptions,
+    WatchStream,
+)
+from taskline_service.store import EventHub, TaskStore
+from taskline_service.store.values import Enqueued, NewTask
+from taskline_service.task import Task, TaskState
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+else:
+    Context = Any
+
+# Larger results come by DownloadResult.
+MAX_RESULT_BYTES = 3 << 20
+MAX_WATCHED = 1000
+TYPES_PER_PAGE = 100
+MOST_TYPES_PER_PAGE = 1000
+
+
+class TaskServicer(TaskServiceServicer):
+    """Enqueues, follows, lists and cancels tasks."""
+
+    def __init__(
+        self, store: TaskStore, hub: EventHub, catalog: TaskCatalog, lifetime: Lifetime
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._catalog = catalog
+        self._lifetime = lifetime
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    # Accepting tasks
+
+    async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:  # noqa: D102
+        self._lifetime.check()
+        new = await new_task(request, self._catalog)
+        if request.validate_only:
+            (outcome,) = await self._store.check([new])
+            return await checked_answer(self._store, new, outcome)
+        return await answer(self._store, *await self._enqueue(new, request))
+
+    async def BatchEnqueue(  # noqa: D102
+        self, request: pb.BatchEnqueueRequest, context: Context
+    ) -> pb.BatchEnqueueResponse:
+        self._lifetime.check()
+        return await batch_enqueue(request, self._store, self._catalog)
+
+    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[task_pb2.TaskEvent]:  # noqa: D102
+        self._lifetime.check()
+        if request.enqueue.validate_only:
+            raise InvalidInput.of("enqueue.validate_only", "is refused here: use Enqueue")
+        options = WatchOptions(payload_format=payload_format(request.payload_format))
+        new = await new_task(request.enqueue, self._catalog)
+
+        async def begin() -> Task:
+            return await task_of(self._store, *await self._enqueue(new, request.enqueue))
+
+        stream = WatchStream(self._store, self._hub, self._lifetime, [new.spec.id], options)
+        try:
+            async for event in stream.events(begin=begin):
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            if request.cancel_on_disconnect and not stream.ended:
+                self._cancel_later(new.spec.id)
+            raise
+
+    async def _enqueue(
+        self, new: NewTask, request: pb.EnqueueRequest
+    ) -> tuple[NewTask, Enqueued]:
+        spec = new.spec
+        with telemetry.enqueue_span(
+            spec.queue, spec.id, spec.task_type, trace_context=request.trace_context
+        ) as trace:
+            new = replace(new, spec=replace(spec, trace=trace))
+            (outcome,) = await self._store.enqueue([new])
+        return new, outcome
+
+    def _cancel_later(self, task_id: str) -> None:
+        # The call is over and cancelled: what it still has to do runs by itself.
+        cancelling = asyncio.create_task(
+            self._store.cancel(task_id, reason="the call that ran the task was ended")
+        )
+        self._cancelling.add(cancelling)
+        cancelling.add_done_callback(self._cancelling.discard)
+
+    # Reading
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: D102
+        full = is_full(request.view, default=task_pb2.TASK_VIEW_FULL)
+        form = payload_format(request.payload_format)
+        task = await self._store.get(fields.task_id(request.task_id), full=full)
+        return pb.GetTaskResponse(task=task_to_pb(task, full=full, payload_format=form))
+
+    async def GetResult(self, request: pb.GetResultRequest, context: Context) -> pb.GetResultResponse:  # noqa: D102
+        task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
+        wait = waiting.wait_seconds(
+            request, now_us=time.time_ns() // 1000, remaining=context.time_remaining()
+        )
+        task, result = await waiting.outcome(
+            self._store, self._hub, self._lifetime, task_id, wait=wait or 0.0
+        )
+        response = pb.GetResultResponse(task=task_to_pb(task))
+        if not task.state.terminal:
+            response.wait_timed_out = wait is not None
+        elif task.state is TaskState.COMPLETED:
+            if result is None:
+                raise _expired(task)
+            payload = json_bytes_to_payload(result, form, max_size=MAX_RESULT_BYTES)
+            if payload is not None:
+                response.result.CopyFrom(payload)
+        elif task.error is not None:
+            error = error_to_pb(task.error, with_traceback=True)
+            assert error is not None
+            response.error.CopyFrom(error)
+        return response
+
+    async def Watch(  # noqa: D102
+        self, request: pb.WatchRequest, context: Context
+    ) -> AsyncIterator[task_pb2.TaskEvent]:
+        self._lifetime.check()
+        options = _watch_options(request)
+        if request.resume_token:  # a wrong one is told even if a task is gone
+            tokens.resume_position(request.resume_token, tokens.subscription(set(request.task_ids)))
+        stream = WatchStream(self._store, self._hub, self._lifetime, request.task_ids, options)
+        async for event in stream.events(resume_token=request.resume_token):
+            yield event
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:  # noqa: D102
+        query, count = listing.query_of(request)
+        return listing.page_to_pb(request, query, await self._store.list(query, count=count))
+
+    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: D102
+        task_id = fields.task_id(request.task_id)
+        if len(request.reason) > fields.MAX_REASON:
+            raise InvalidInput.of("reason", f"must be at most {fields.MAX_REASON} characters")
+        await self._store.cancel(task_id, reason=request.reason)
+        return pb.CancelTaskResponse(task=task_to_pb(await self._store.get(task_id)))
+
+    async def ListTaskTypes(  # noqa: D102
+        self, request: pb.ListTaskTypesRequest, context: Context
+    ) -> pb.ListTaskTypesResponse:
+        count = fields.page_size(request.page_size, default=TYPES_PER_PAGE, most=MOST_TYPES_PER_PAGE)
+        after = tokens.name_after(request.page_token, "task types")
+        known = [info for info in await self._catalog.all() if info.name > after]
+        return pb.ListTaskTypesResponse(
+            task_types=[task_type_to_pb(info, with_schemas=False) for info in known[:count]],
+            next_page_token=tokens.name_token([info.name for info in known], count, "task types"),
+        )
+
+    async def GetTaskType(  # noqa: D102
+        self, request: pb.GetTaskTypeRequest, context: Context
+    ) -> pb.GetTaskTypeResponse:
+        check = fields.Checker()
+        check.text("name", request.name, fields.TASK_TYPE, fields.TASK_TYPE_RULE)
+        check.raise_if_wrong()
+        info = await self._catalog.find(request.name)
+        return pb.GetTaskTypeResponse(task_type=task_type_to_pb(info, with_schemas=True))
+
+    # What a later version completes
+
+    async def DownloadResult(  # noqa: D102
+        self, request: pb.DownloadResultRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadResultResponse]:
+        raise NotSupportedYet("DownloadResult: not supported by this version yet")
+        yield  # makes this a stream
+
+    async def ListTaskEvents(  # noqa: D102
+        self, request: pb.ListTaskEventsRequest, context: Context
+    ) -> pb.ListTaskEventsResponse:
+        raise NotSupportedYet("ListTaskEvents: not supported by this version yet")
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: D102
+        raise NotSupportedYet("GetStats: not supported by this version yet")
+
+
+def _watch_options(request: pb.WatchRequest) -> WatchOptions:
+    if request.HasField("filter"):
+        if request.task_ids:
+            raise InvalidInput.of("filter", "only one of task_ids and filter can be set")
+        raise NotSupportedYet("filter: watches by filter are not supported by this version yet")
+    check = fields.Checker()
+    if not 1 <= len(set(request.task_ids)) <= MAX_WATCHED:
+        check.wrong("task_ids", f"must be 1 to {MAX_WATCHED}, or filter must be set")
+    for i, task_id in enumerate(request.task_ids):
+        check.text(f"task_ids[{i}]", task_id, fields.TASK_ID, fields.TASK_ID_RULE)
+    options = WatchOptions(payload_format=payload_format(request.payload_format))
+    if request.HasField("min_progress_interval"):
+        span = check.span(
+            "min_progress_interval", request.min_progress_interval, least=SHORTEST_PROGRESS_INTERVAL
+        )
+        options = replace(options, min_progress_interval=span or SHORTEST_PROGRESS_INTERVAL)
+    if request.HasField("heartbeat_interval"):
+        span = check.span(
+            "heartbeat_interval", request.heartbeat_interval, least=SHORTEST_HEARTBEAT_INTERVAL
+        )
+        options = replace(options, heartbeat_interval=span or SHORTEST_HEARTBEAT_INTERVAL)
+    check.raise_if_wrong()
+    return options
+
+
+def _expired(task: Task) -> ResultExpired:
+    kept = (task.result_expire_us - task.end_us) / 1_000_000
+    end, expired = fields.rfc3339(task.end_us), fields.rfc3339(task.result_expire_us)
+    return ResultExpired(
+        f"task {task.id!r} completed at {end}; its result was kept for {kept:g} s, until {expired}",
+        task_id=task.id,
+        state=task.state.value,
+        end_time=end,
+        result_expire_time=expired,
+    )

@@ -1,0 +1,110 @@
+"""Page tokens and resume tokens: opaque to callers, bound to what they belong to. Pure."""
+
+import base64
+import binascii
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
+
+_DIGEST_BYTES = 6
+_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH")
+ALL_EVENTS = 0xFFFF
+STEPS_PER_TASK = 2
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(token: str) -> bytes:
+    """Raises binascii.Error or ValueError if the token is not one of ours."""
+    return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def subscription(task_ids: Iterable[str]) -> bytes:
+    """What a watch of these tasks is recognised by, in whatever order they are named."""
+    return _digest("\n".join(sorted(task_ids)))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a stream of events has come.
+
+    Everything up to the event `ordinal` of `revision` has been sent. Tasks are introduced in
+    the order of their ids, each in two steps: its snapshot, and its end if it had ended
+    before; `introduced` counts these steps.
+    """
+
+    revision: int
+    ordinal: int = ALL_EVENTS
+    introduced: int = 0
+
+
+def resume_token(of: bytes, position: Position) -> str:
+    """Where a subscription can continue."""
+    return _encode(_RESUME.pack(of, position.revision, position.ordinal, position.introduced))
+
+
+def task_token(task_id: str, revision: int) -> str:
+    """Where a watch of one task can continue that has seen it as it was at this revision."""
+    return resume_token(subscription([task_id]), Position(revision, introduced=STEPS_PER_TASK))
+
+
+def resume_position(token: str, of: bytes) -> Position:
+    """Where a stream continues.
+
+    Raises:
+        ResumeTokenInvalid: The token is no such token, or of another subscription.
+    """
+    try:
+        owner, revision, ordinal, introduced = _RESUME.unpack(_decode(token))
+    except (binascii.Error, ValueError, struct.error):
+        raise ResumeTokenInvalid("resume_token: not a token of this service") from None
+    if owner != of:
+        raise ResumeTokenInvalid("resume_token: belongs to a watch of other tasks")
+    return Position(revision, ordinal, introduced)
+
+
+def page_token(of: str, *after: int | str) -> str:
+    """Where a list that is described by `of` goes on: behind the entry with these keys."""
+    return _encode(_digest(of) + json.dumps(after).encode())
+
+
+def page_position(token: str, of: str, kinds: tuple[type, ...]) -> tuple[int | str, ...]:
+    """The keys of the entry to go on behind; `kinds` are their types.
+
+    Raises:
+        PageTokenInvalid: The token is no such token, or of another list.
+    """
+    try:
+        data = _decode(token)
+        after = json.loads(data[_DIGEST_BYTES:])
+    except (binascii.Error, ValueError):
+        raise PageTokenInvalid("page_token: not a token of this service") from None
+    if not isinstance(after, list) or tuple(type(part) for part in after) != kinds:
+        raise PageTokenInvalid("page_token: not a token of this service")
+    if data[:_DIGEST_BYTES] != _digest(of):
+        raise PageTokenInvalid("page_token: belongs to a list with another filter or order")
+    return tuple(after)
+
+
+def name_token(names: Sequence[str], count: int, of: str) -> str:
+    """The token behind the first `count` of these names; empty if there are no more."""
+    return page_token(of, names[count - 1]) if len(names) > count else ""
+
+
+def name_after(token: str, of: str) -> str:
+    """The name that a list by name goes on behind; empty from the start.
+
+    Raises:
+        PageTokenInvalid: The token is no such token, or of another list.
+    """
+    return str(page_position(token, of, (str,))[0]) if token else ""

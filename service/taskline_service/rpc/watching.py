@@ -1,0 +1,248 @@
+"""One stream of events: snapshots first, then what happens, then one end for each task."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from taskline.v1 import task_pb2 as pb
+from taskline_service.errors import TaskNotFound
+from taskline_service.rpc import tokens
+from taskline_service.rpc.convert import task_to_pb
+from taskline_service.rpc.event_convert import end_of, event_to_pb
+from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
+from taskline_service.store import End, Event, EventHub, Gap, Mailbox, TaskStore
+from taskline_service.task import Progress, Task
+
+SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
+SHORTEST_HEARTBEAT_INTERVAL = timedelta(seconds=1)
+DEFAULT_PROGRESS_INTERVAL = timedelta(milliseconds=100)
+DEFAULT_HEARTBEAT_INTERVAL = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """How a watcher wants its events."""
+
+    payload_format: pb.PayloadFormat.ValueType = pb.PAYLOAD_FORMAT_JSON
+    min_progress_interval: timedelta = DEFAULT_PROGRESS_INTERVAL
+    heartbeat_interval: timedelta = DEFAULT_HEARTBEAT_INTERVAL
+
+
+class WatchStream:
+    """Follows tasks until all of them have ended."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        hub: EventHub,
+        lifetime: Lifetime,
+        task_ids: Sequence[str],
+        options: WatchOptions,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._lifetime = lifetime
+        self._ids = sorted(set(task_ids))
+        self._options = options
+        self._subscription = tokens.subscription(self._ids)
+        self._position = Position(0)
+        self._open = set(self._ids)
+        self._sequences: dict[str, int] = {}
+        # Progress that came too soon after the last: the event, and when it may be sent.
+        self._held: dict[str, tuple[Event, float]] = {}
+        self._progress_sent_at: dict[str, float] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether every task has ended, and that was said."""
+        return not self._open
+
+    async def events(
+        self, *, resume_token: str = "", begin: Callable[[], Awaitable[Task]] | None = None
+    ) -> AsyncIterator[pb.TaskEvent]:
+        """The events, from the snapshots on or from where the token was.
+
+        `begin` makes the one task to watch, once its events can no longer be missed.
+
+        Raises:
+            TaskNotFound: One of the tasks does not exist (any more).
+            ResumeTokenInvalid: The token is of another watch.
+            ServerDraining: The server shuts down; another one can resume.
+        """
+        with self._hub.watch(self._ids) as mailbox, self._lifetime.woken(mailbox.wake):
+            if resume_token:
+                opening = self._resume(resume_token)
+            else:
+                opening = self._introduce([await begin()] if begin else await self._read())
+            async for event in opening:
+                yield event
+            async for event in self._follow(mailbox):
+                yield event
+
+    # The beginning
+
+    async def _introduce(
+        self, tasks: list[Task], *, start: int = 0, gap: bool = False
+    ) -> AsyncIterator[pb.TaskEvent]:
+        """Snapshots, from step `start` on; a task that has ended gets its end as well."""
+        self._position = replace(
+            self._position,
+            revision=min(task.revision for task in tasks),
+            ordinal=tokens.ALL_EVENTS,
+            introduced=start,
+        )
+        for i, task in enumerate(tasks):
+            self._sequences[task.id] = max(task.sequence, self._sequences.get(task.id, 0))
+            if start <= i * STEPS_PER_TASK:
+                self._step(i * STEPS_PER_TASK + (1 if task.state.terminal else STEPS_PER_TASK))
+                yield self._snapshot(task, gap=gap)
+            if task.state.terminal:
+                self._open.discard(task.id)
+                if start <= i * STEPS_PER_TASK + 1:
+                    self._step((i + 1) * STEPS_PER_TASK)
+                    yield await self._end(task)
+
+    async def _resume(self, token: str) -> AsyncIterator[pb.TaskEvent]:
+        """What happened since the token; snapshots for what it had not come to yet."""
+        position = tokens.resume_position(token, self._subscription)
+        tasks = await self._read()
+        missed = await self._hub.since(position.revision - 1, self._ids)
+        if missed is None or position.revision > tasks[0].revision:
+            async for message in self._introduce(tasks, gap=True):
+                yield message
+            return
+        self._position = position
+        complete = position.introduced >= len(self._ids) * STEPS_PER_TASK
+        known = {task.id for task in tasks[: position.introduced // STEPS_PER_TASK]}
+        for event in missed:
+            if event.task_id in known and self._is_new(event):
+                yield await self._send(event)
+        if not complete:
+            async for message in self._introduce(tasks, start=position.introduced):
+                yield message
+        for task in tasks:
+            # Its end was before the token: there is nothing more to say of it.
+            if task.id in known and task.state.terminal:
+                self._open.discard(task.id)
+
+    async def _read(self) -> list[Task]:
+        tasks = await self._store.get_many(self._ids)
+        for task_id, task in zip(self._ids, tasks, strict=True):
+            if task is None:
+                raise TaskNotFound(task_id)
+        return [task for task in tasks if task is not None]
+
+    # What follows
+
+    async def _follow(self, mailbox: Mailbox) -> AsyncIterator[pb.TaskEvent]:
+        while self._open:
+            event = mailbox.take()
+            if event is None:
+                if not await self._wait(mailbox):
+                    yield self._heartbeat()
+                for due in self._take_due():
+                    yield await self._send(due)
+            elif isinstance(event.change, Gap):
+                self._held.clear()
+                async for message in self._introduce(await self._read(), gap=True):
+                    yield message
+            elif self._is_new(event):
+                for ready in self._order(event):
+                    yield await self._send(ready)
+
+    async def _wait(self, mailbox: Mailbox) -> bool:
+        """Wait for an event, or for held progress to be due; False if a heartbeat is due first."""
+        loop = asyncio.get_running_loop()
+        heartbeat_at = loop.time() + self._options.heartbeat_interval.total_seconds()
+        wake_at = min([heartbeat_at, *(at for _, at in self._held.values())])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(wake_at):
+                await mailbox.arrival()
+                self._lifetime.check()
+                return True
+        return wake_at < heartbeat_at
+
+    def _is_new(self, event: Event) -> bool:
+        return event.sequence > self._sequences.get(event.task_id, 0) and (
+            event.revision,
+            event.ordinal,
+        ) > (self._floor(event.task_id))
+
+    def _floor(self, task_id: str) -> tuple[int, int]:
+        # A task that was read has its sequence; one that was resumed has only the position.
+        if task_id in self._sequences:
+            return (0, 0)
+        return (self._position.revision, self._position.ordinal)
+
+    def _order(self, event: Event) -> list[Event]:
+        """What to send now that this event is here: progress waits its time, nothing else does."""
+        held = self._held.pop(event.task_id, None)
+        if not isinstance(event.change, Progress):
+            return [held[0], event] if held else [event]
+        now = asyncio.get_running_loop().time()
+        interval = self._options.min_progress_interval.total_seconds()
+        due_at = self._progress_sent_at.get(event.task_id, -interval) + interval
+        if due_at > now:
+            self._held[event.task_id] = (event, due_at)
+            return []
+        return [event]
+
+    def _take_due(self) -> list[Event]:
+        now = asyncio.get_running_loop().time()
+        due = [task_id for task_id, (_, at) in self._held.items() if at <= now]
+        return [self._held.pop(task_id)[0] for task_id in due]
+
+    # Messages
+
+    async def _send(self, event: Event) -> pb.TaskEvent:
+        self._sequences[event.task_id] = event.sequence
+        if (event.revision, event.ordinal) > (self._position.revision, self._position.ordinal):
+            self._position = replace(
+                self._position, revision=event.revision, ordinal=event.ordinal
+            )
+        if isinstance(event.change, Progress):
+            self._progress_sent_at[event.task_id] = asyncio.get_running_loop().time()
+        elif isinstance(event.change, End):
+            self._open.discard(event.task_id)
+            event = await self._with_outcome(event, event.change)
+        message = event_to_pb(event, self._options.payload_format)
+        message.resume_token = self._token()
+        return message
+
+    async def _with_outcome(self, event: Event, end: End) -> Event:
+        """The end with its result or error, read if it was too long to come along."""
+        if end.result is not None or end.error is not None:
+            return event
+        return replace(event, change=end_of(*await self._store.get_outcome(event.task_id)))
+
+    async def _end(self, task: Task) -> pb.TaskEvent:
+        """The end of a task that had ended before it was watched."""
+        whole, result = await self._store.get_outcome(task.id)
+        event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end_of(whole, result))
+        message = event_to_pb(event, self._options.payload_format)
+        message.resume_token = self._token()
+        return message
+
+    def _snapshot(self, task: Task, *, gap: bool) -> pb.TaskEvent:
+        message = pb.TaskEvent(
+            task_id=task.id, sequence=task.sequence, resume_token=self._token()
+        )
+        message.event_time.FromMicroseconds(task.update_us)
+        message.snapshot.task.CopyFrom(task_to_pb(task))
+        message.snapshot.gap = gap
+        return message
+
+    def _heartbeat(self) -> pb.TaskEvent:
+        message = pb.TaskEvent(resume_token=self._token())
+        message.event_time.GetCurrentTime()
+        message.heartbeat.SetInParent()
+        return message
+
+    def _step(self, introduced: int) -> None:
+        self._position = replace(self._position, introduced=introduced)
+
+    def _token(self) -> str:
+        return tokens.resume_token(self._subscription, self._position)

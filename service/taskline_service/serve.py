@@ -1,0 +1,79 @@
+"""`taskline serve`: the store, the gRPC server and the workers beside it, put together."""
+
+import asyncio
+import logging
+import sys
+from contextlib import AsyncExitStack
+
+from taskline_service import logs, process, telemetry
+from taskline_service.config import ServeConfig
+from taskline_service.embedded import EmbeddedStore, EmbeddedStoreError
+from taskline_service.errors import StoreUnavailable
+from taskline_service.load_tasks import load_tasks
+from taskline_service.rpc import RpcServer
+from taskline_service.rpc.server import PortTaken
+from taskline_service.store import InvalidRedisUrl
+from taskline_service.supervisor import Supervisor, worker_command, worker_environment
+from taskline_service.tasks import TaskRegistry
+from taskline_service.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+
+def run(config: ServeConfig) -> int:
+    """Serve until a signal; returns the exit code.
+
+    Raises:
+        WrongOption: --tasks names no registry.
+    """
+    logs.configure(config.log_level.number)
+    tasks = load_tasks(config.tasks) if config.tasks else TaskRegistry()
+    shut_down_telemetry = telemetry.setup("taskline-server")
+    try:
+        return process.run(_serve(config, tasks))
+    except* (
+        EmbeddedStoreError,
+        InvalidRedisUrl,
+        PortTaken,
+        StoreUnavailable,
+        process.StoreTooOld,
+    ) as failures:
+        for failure in failures.exceptions:
+            print(f"taskline: {failure}", file=sys.stderr)
+    finally:
+        shut_down_telemetry()
+    return 1
+
+
+async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
+    stopping = asyncio.Event()
+    process.on_stop_signal(stopping.set)
+    async with AsyncExitStack() as stack:
+        url = config.store.redis_url
+        embedded = None
+        if url is None:
+            assert config.store.data_dir is not None
+            embedded = await stack.enter_async_context(EmbeddedStore.start(config.store.data_dir))
+            url = embedded.url
+        store, address = await stack.enter_async_context(process.store_at(url, config.namespace))
+        server = RpcServer(store, address, tasks, reflection=config.listen.loopback)
+        supervisor = Supervisor(
+            worker_command(config),
+            count=config.workers,
+            grace=config.grace,
+            environment=worker_environment(config),
+        )
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(Upkeep(store).run())]
+            if embedded is not None:
+                background.append(group.create_task(embedded.watch()))
+            workers = group.create_task(supervisor.run())
+            async with server.serving(str(config.listen)) as port:
+                print(f"taskline: serving on {config.listen.with_port(port)}", flush=True)
+                await stopping.wait()
+                supervisor.stop()
+                await server.drain(config.grace)
+            await workers
+            for task in background:
+                task.cancel()
+    return 0

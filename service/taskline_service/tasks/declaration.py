@@ -1,0 +1,52 @@
+"""What may be declared about a task type, checked when the decorator is applied."""
+
+import math
+import re
+from datetime import timedelta
+
+from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless it can name a task type."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"task type {name!r}: must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
+        )
+
+
+def check_queue(name: str, queue: str) -> None:
+    """Raise ValueError unless it can name a queue."""
+    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+        raise ValueError(
+            f"task type {name!r}: queue {queue!r} must be 1 to 128 characters of "
+            "[A-Za-z0-9._:-], the first a letter or a digit"
+        )
+
+
+def check_timeout(name: str, timeout: timedelta) -> None:
+    """Raise ValueError unless an attempt can be given this long."""
+    if not _is_span(timeout) or timeout <= timedelta(0):
+        raise ValueError(f"task type {name!r}: timeout must be a timedelta greater than 0")
+
+
+def check_retry(name: str, retry: RetryPolicy) -> None:
+    """Raise ValueError unless attempts can be repeated like this."""
+    attempts, multiplier = retry.max_attempts, retry.backoff_multiplier
+    if type(attempts) is not int or (attempts < 1 and attempts != UNLIMITED_ATTEMPTS):
+        raise ValueError(f"task type {name!r}: max_attempts must be at least 1, or -1 for no limit")
+    if not _is_span(retry.initial_backoff) or retry.initial_backoff < timedelta(0):
+        raise ValueError(f"task type {name!r}: initial_backoff must be a timedelta of at least 0")
+    if not _is_span(retry.max_backoff) or retry.max_backoff < retry.initial_backoff:
+        raise ValueError(
+            f"task type {name!r}: max_backoff must be a timedelta, not less than initial_backoff"
+        )
+    if type(multiplier) not in (int, float) or not math.isfinite(multiplier) or multiplier < 1:
+        raise ValueError(f"task type {name!r}: backoff_multiplier must be a number of at least 1")
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, timedelta)

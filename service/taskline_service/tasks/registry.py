@@ -1,0 +1,114 @@
+"""The tasks of a program: the decorator that makes a function a task."""
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from taskline_service.task import RetryPolicy
+from taskline_service.tasks.declaration import check_name, check_queue, check_retry, check_timeout
+from taskline_service.tasks.definition import TaskDefinition, define
+from taskline_service.tasks.published import TaskTypeInfo
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class TaskRegistry:
+    """Task types by name.
+
+    tasks = TaskRegistry()
+
+    @tasks.task("text.count_words", queue="text")
+    async def count_words(path: str, ctx: TaskContext, *, top: int = 10) -> WordCount: ...
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, TaskDefinition] = {}
+
+    def task(
+        self,
+        name: str,
+        *,
+        queue: str = "default",
+        timeout: timedelta = timedelta(minutes=5),
+        max_attempts: int = 3,
+        initial_backoff: timedelta = timedelta(seconds=1),
+        max_backoff: timedelta = timedelta(minutes=5),
+        backoff_multiplier: float = 2.0,
+        description: str | None = None,
+    ) -> Callable[[_Function], _Function]:
+        """Register the decorated function, which stays as it is.
+
+        Args:
+            name: Of the task type, 1 to 128 characters of [A-Za-z0-9._-].
+            queue: Used unless the enqueuer names another.
+            timeout: Longest time for one attempt.
+            max_attempts: Attempts in total; -1 for no limit.
+            initial_backoff: Delay before the second attempt.
+            max_backoff: Longest delay.
+            backoff_multiplier: Growth of the delay per attempt, at least 1.
+            description: For people; the docstring unless given.
+
+        Raises:
+            ValueError: Any of these is wrong, the name is taken, or the function
+                cannot be a task.
+        """
+        retry = RetryPolicy(
+            max_attempts=max_attempts,
+            initial_backoff=initial_backoff,
+            max_backoff=max_backoff,
+            backoff_multiplier=backoff_multiplier,
+        )
+        check_name(name)
+        check_queue(name, queue)
+        check_timeout(name, timeout)
+        check_retry(name, retry)
+        info = TaskTypeInfo(
+            name=name,
+            description=description or "",
+            queue=queue,
+            execution_timeout=timeout,
+            retry_policy=retry,
+        )
+        # Where the decorator is applied: annotations that are strings may name what is there.
+        local_names = dict(sys._getframe(1).f_locals)
+
+        def register(function: _Function) -> _Function:
+            self._add(define(function, info, local_names))
+            return function
+
+        return register
+
+    def include(self, other: "TaskRegistry") -> None:
+        """Take over the tasks of another registry.
+
+        Raises:
+            ValueError: A name is taken; then nothing was taken over.
+        """
+        for definition in other:
+            self._check_free(definition.name)
+        self._tasks.update(other._tasks)
+
+    def get(self, name: str) -> TaskDefinition | None:
+        """The task of this name, or None."""
+        return self._tasks.get(name)
+
+    def __getitem__(self, name: str) -> TaskDefinition:
+        return self._tasks[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tasks
+
+    def __iter__(self) -> Iterator[TaskDefinition]:
+        return iter(self._tasks.values())
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def _add(self, definition: TaskDefinition) -> None:
+        self._check_free(definition.name)
+        self._tasks[definition.name] = definition
+
+    def _check_free(self, name: str) -> None:
+        if name in self._tasks:
+            raise ValueError(f"task type {name!r} is registered already")

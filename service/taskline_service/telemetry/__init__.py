@@ -1,0 +1,24 @@
+"""Traces and metrics: the only package that knows OpenTelemetry.
+
+Nothing here costs anything worth mentioning until setup(), or the program that
+embeds us, has installed an SDK.
+"""
+
+from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
+from taskline_service.telemetry.propagation import current_trace, current_trace_id, trace_id_of
+from taskline_service.telemetry.sending import enqueue_span
+from taskline_service.telemetry.server import ServerCall, ServerMethod
+from taskline_service.telemetry.setup import setup
+
+__all__ = [
+    "AttemptSpan",
+    "Outcome",
+    "ServerCall",
+    "ServerMethod",
+    "attempt_span",
+    "current_trace",
+    "current_trace_id",
+    "enqueue_span",
+    "setup",
+    "trace_id_of",
+]

@@ -1,0 +1,55 @@
+"""The tracer and the metric instruments, of whichever provider is installed now."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Tracer, TracerProvider
+
+from taskline_service.telemetry import names
+
+
+def active_tracer() -> Tracer | None:
+    """The tracer, or None while nobody has installed an SDK."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
+        return None
+    return _tracer_of(provider)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer(names.SCOPE, schema_url=names.SCHEMA_URL)
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """The metrics that servers and workers record."""
+
+    call_duration: Histogram
+    process_duration: Histogram
+    queue_time: Histogram
+    attempts: Counter
+
+
+def instruments() -> Instruments:
+    """The instruments; they record nothing while nobody has installed an SDK."""
+    return _instruments_of(metrics.get_meter_provider())
+
+
+@lru_cache(maxsize=1)
+def _instruments_of(provider: MeterProvider) -> Instruments:
+    meter = provider.get_meter(names.SCOPE, schema_url=names.SCHEMA_URL)
+
+    def seconds(name: str, description: str) -> Histogram:
+        return meter.create_histogram(
+            name, "s", description, explicit_bucket_boundaries_advisory=names.DURATION_BOUNDS
+        )
+
+    return Instruments(
+        call_duration=seconds(names.SERVER_CALL_DURATION, "From receiving a call to its end."),
+        process_duration=seconds(names.PROCESS_DURATION, "Run time of one attempt."),
+        queue_time=seconds(names.QUEUE_TIME, "From being due to the start of an attempt."),
+        attempts=meter.create_counter(names.ATTEMPTS, "{attempt}", "Attempts, by how they ended."),
+    )

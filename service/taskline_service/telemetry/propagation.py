@@ -1,0 +1,66 @@
+"""How a trace travels: over the wire in metadata, through the store in a small map."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+
+from taskline_service.telemetry.instruments import active_tracer
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+# May hold what users never meant to have stored.
+_NEVER_STORED = "baggage"
+
+
+def _no_metadata() -> None:
+    """There is no call."""
+
+
+# A function, because most calls never ask.
+_incoming: ContextVar[Callable[[], Metadata | None]] = ContextVar("_incoming", default=_no_metadata)
+
+
+def remember_caller(metadata: Callable[[], Metadata | None]) -> None:
+    """Keep the metadata of the call that this asyncio task serves."""
+    _incoming.set(metadata)
+
+
+def current_trace() -> dict[str, str]:
+    """The present trace as a map to store or send; empty if there is none.
+
+    Without an SDK that is the caller's own trace context, unchanged, so that a
+    trace stays whole even if it passes a service that records nothing.
+    """
+    if active_tracer() is None:
+        return carrier_of(_incoming.get()() or ())
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    carrier.pop(_NEVER_STORED, None)
+    return carrier
+
+
+def trace_id_of(carrier: Mapping[str, str]) -> str:
+    """The trace id in such a map: 32 hexadecimal digits, or "" without a valid one."""
+    if not carrier:
+        return ""
+    span = trace.get_current_span(context_of(carrier)).get_span_context()
+    return trace.format_trace_id(span.trace_id) if span.is_valid else ""
+
+
+def current_trace_id() -> str:
+    """The trace id that a caller can be given to ask about this call; may be ""."""
+    return trace_id_of(current_trace())
+
+
+def carrier_of(metadata: Metadata) -> dict[str, str]:
+    """The trace context in `metadata`; empty unless it is a valid one."""
+    wanted = propagate.get_global_textmap().fields - {_NEVER_STORED}
+    carrier = {key: value for key, value in metadata if key in wanted and isinstance(value, str)}
+    return carrier if trace_id_of(carrier) else {}
+
+
+def context_of(carrier: Mapping[str, str]) -> Context:
+    """What `carrier` says, on top of nothing."""
+    return propagate.extract(carrier, context=Context())

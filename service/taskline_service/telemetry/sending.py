@@ -1,0 +1,61 @@
+"""The span of a task being made."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanKind
+
+from taskline_service.telemetry import names
+from taskline_service.telemetry.instruments import active_tracer
+from taskline_service.telemetry.propagation import carrier_of, context_of, current_trace
+
+
+@contextmanager
+def enqueue_span(
+    queue: str,
+    task_id: str,
+    task_type: str,
+    *,
+    trace_context: Mapping[str, str] | None = None,
+    batched: bool = False,
+) -> Iterator[dict[str, str]]:
+    """A PRODUCER span around the making of one task.
+
+    Args:
+        queue: Where the task goes.
+        task_id: Its id.
+        task_type: Its type.
+        trace_context: The trace that the request itself names for this task, if any.
+            Otherwise it belongs to that of the call.
+        batched: It is one of several in the same call.
+
+    Yields:
+        The trace context to store with the task: TaskSpec.trace.
+    """
+    own = carrier_of((trace_context or {}).items())
+    tracer = active_tracer()
+    if tracer is None:
+        yield own or current_trace()
+        return
+    operation = "create" if batched else "send"
+    caller = trace.get_current_span().get_span_context()
+    with tracer.start_as_current_span(
+        f"{operation} {queue}",
+        context=context_of(own) if own else None,
+        kind=SpanKind.PRODUCER,
+        attributes={**message_attributes(operation, queue, task_id), names.TASK_TYPE: task_type},
+        links=[Link(caller)] if own and caller.is_valid else [],
+    ):
+        yield current_trace()
+
+
+def message_attributes(operation: str, queue: str, task_id: str) -> dict[str, str]:
+    """What tells any message of any system apart."""
+    return {
+        names.MESSAGING_SYSTEM: names.SCOPE,
+        names.MESSAGING_OPERATION_NAME: operation,
+        names.MESSAGING_OPERATION_TYPE: operation,
+        names.MESSAGING_DESTINATION: queue,
+        names.MESSAGING_MESSAGE_ID: task_id,
+    }

@@ -1,0 +1,69 @@
+"""Switches tracing and metrics on, if the standard OTEL_* variables ask for it."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+from opentelemetry import trace
+from opentelemetry.trace import ProxyTracerProvider
+
+log = logging.getLogger(__name__)
+
+
+def setup(service_name: str, *, environ: Mapping[str, str] = os.environ) -> Callable[[], None]:
+    """Install the OpenTelemetry SDK if the environment asks for one.
+
+    An OTLP endpoint (OTEL_EXPORTER_OTLP_ENDPOINT, or that of one signal) asks, and so
+    does OTEL_TRACES_EXPORTER or OTEL_METRICS_EXPORTER with `otlp` or `console`;
+    `none` and OTEL_SDK_DISABLED=true forbid. An SDK that is there already stays.
+
+    Args:
+        service_name: Used unless the environment names the service.
+        environ: Where the variables are looked up to decide; the SDK itself reads
+            the process's own.
+
+    Returns:
+        To be called at the end of the process: sends what is left.
+    """
+    exporters = {
+        signal: exporter
+        for signal in ("TRACES", "METRICS")
+        if (exporter := _exporter(signal, environ)) != "none"
+    }
+    if not exporters or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
+        return _nothing
+    if find_spec("opentelemetry.sdk") is None:
+        log.warning("OTEL_* asks for telemetry, but the extra taskline[otel] is not installed")
+        return _nothing
+    # Late, because it is an extra, and takes half a second.
+    from taskline_service.telemetry import sdk
+
+    return sdk.install(
+        {} if _names_the_service(environ) else {"service.name": service_name},
+        span_exporter=exporters.get("TRACES", "none"),
+        metric_exporter=exporters.get("METRICS", "none"),
+    )
+
+
+def _exporter(signal: str, environ: Mapping[str, str]) -> str:
+    """Which exporter a signal goes to: "otlp", "console" or "none"."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    chosen = environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
+    if chosen in ("otlp", "console", "none"):
+        return chosen
+    if chosen:
+        log.warning("OTEL_%s_EXPORTER: %r is none of otlp, console, none", signal, chosen)
+        return "none"
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    return "otlp" if any(environ.get(name) for name in endpoints) else "none"
+
+
+def _names_the_service(environ: Mapping[str, str]) -> bool:
+    attributes = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return bool(environ.get("OTEL_SERVICE_NAME")) or "service.name=" in attributes
+
+
+def _nothing() -> None:
+    """There is nothing to send."""

@@ -1,0 +1,82 @@
+"""What must happen to tasks by the clock, in every process and without a leader.
+
+Each step is idempotent and bounded, so any number of processes may take it at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from taskline_service.errors import StoreFull, StoreUnavailable
+from taskline_service.retry import delay_after
+from taskline_service.store import TaskStore
+from taskline_service.store.store import MOVES_PER_CALL
+from taskline_service.store.values import Upkept
+from taskline_service.task import RetryPolicy
+
+log = logging.getLogger(__name__)
+
+# At least this often, as other processes may schedule what this one does not know of.
+LONGEST_PAUSE_S = 0.5
+SHORTEST_PAUSE_S = 0.005
+PAUSE_IN_TROUBLE_S = 1.0
+# A lost worker is no fault of the task: try again soon, but not all at once.
+_AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
+
+
+class Upkeep:
+    """Promotes due tasks, fails those that waited too long, reclaims lost ones, expires old ones."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Look again at once: something was scheduled, perhaps soon."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._nudged.clear()
+            try:
+                pause = await self._pass()
+            except (StoreUnavailable, StoreFull) as error:
+                log.warning("upkeep waits for the store: %s", error)
+                pause = PAUSE_IN_TROUBLE_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
+                    await self._nudged.wait()
+
+    async def _pass(self) -> float:
+        """Do what is due; returns the seconds until something may be due again."""
+        waits = [
+            await self._step(self._store.promote, "promoted"),
+            await self._step(self._store.queue_timeout, "timed out in the queue"),
+            await self._step(self._store.expire, "expired"),
+        ]
+        await self._reclaim()
+        known = [wait.total_seconds() for wait in waits if wait is not None]
+        return max(SHORTEST_PAUSE_S, min([LONGEST_PAUSE_S, *known]))
+
+    async def _step(self, move: Callable[[], Awaitable[Upkept]], what: str) -> timedelta | None:
+        while True:
+            upkept = await move()
+            if upkept.count:
+                log.debug("%d tasks %s", upkept.count, what)
+            for task_id in upkept.dangling:
+                log.error("task %s: was due, but its record is gone or says otherwise", task_id)
+            if upkept.count < MOVES_PER_CALL:
+                return upkept.wait
+
+    async def _reclaim(self) -> None:
+        for reclaimed in await self._store.reclaim(retry_delay=delay_after(_AFTER_LOSS, 1)):
+            log.warning(
+                "task %s: taken back from %s, which vanished; now %s",
+                reclaimed.task_id,
+                reclaimed.worker,
+                reclaimed.state,
+            )

@@ -1,0 +1,131 @@
+"""`taskline worker`: a store and a worker, put together."""
+
+import asyncio
+import functools
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from taskline_service import logs, process, telemetry
+from taskline_service.config import WorkerConfig
+from taskline_service.embedded import EmbeddedStoreError, join
+from taskline_service.errors import StoreUnavailable
+from taskline_service.load_tasks import load_tasks
+from taskline_service.store import InvalidRedisUrl
+from taskline_service.store.values import Failure
+from taskline_service.task import Claim, ErrorType
+from taskline_service.tasks import TaskRegistry
+from taskline_service.upkeep import Upkeep
+from taskline_service.worker import Worker
+from taskline_service.worker.outcomes import Outcome
+
+log = logging.getLogger(__name__)
+
+# After the grace: for tasks to notice that they are interrupted, and for giving them back.
+_RELEASE_TIME = timedelta(seconds=5)
+_HOST_CHARACTERS = 24
+
+
+def run(config: WorkerConfig) -> int:
+    """Work until a signal; returns the exit code.
+
+    Raises:
+        WrongOption: --tasks names no registry.
+    """
+    logs.configure(config.log_level.number)
+    tasks = load_tasks(config.tasks)
+    shut_down_telemetry = telemetry.setup("taskline-worker")
+    try:
+        return process.run(_work(config, tasks))
+    except* (
+        EmbeddedStoreError,
+        InvalidRedisUrl,
+        StoreUnavailable,
+        process.StoreTooOld,
+    ) as failures:
+        for failure in failures.exceptions:
+            print(f"taskline: {failure}", file=sys.stderr)
+    finally:
+        shut_down_telemetry()
+    return 1
+
+
+async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
+    stopping = asyncio.Event()
+    process.on_stop_signal(stopping.set)
+    url = config.store.redis_url
+    if url is None:
+        assert config.store.data_dir is not None
+        url = await join(config.store.data_dir)
+    worker_id = new_worker_id()
+    async with process.store_at(url, config.namespace) as (store, address):
+        upkeep = Upkeep(store)
+        worker = Worker(
+            store,
+            address,
+            tasks,
+            worker_id=worker_id,
+            identity=f"{socket.gethostname()} process {os.getpid()}",
+            queues=config.queues or None,
+            concurrency=config.concurrency,
+            lease=config.lease,
+            around_attempt=functools.partial(traced, worker=worker_id),
+            on_retry=upkeep.nudge,
+        )
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(upkeep.run())
+            working = group.create_task(worker.run())
+            log.info("worker %s: ready", worker_id)
+            await stopping.wait()
+            await _end(worker, working, config.grace)
+            keeping.cancel()
+    log.info("worker %s: ended", worker_id)
+    return 0
+
+
+async def _end(worker: Worker, working: "asyncio.Task[None]", grace: timedelta) -> None:
+    """Let what runs finish; give back what does not, and leave what does not even stop."""
+    worker.stop()
+    done, _ = await asyncio.wait([working], timeout=grace.total_seconds())
+    if not done:
+        log.warning("%d tasks still run after the grace: given back", worker.running)
+        worker.release_all()
+        done, _ = await asyncio.wait([working], timeout=_RELEASE_TIME.total_seconds())
+    if not done:
+        log.error("%d tasks do not stop: left to their leases", worker.running)
+        os._exit(1)
+
+
+def new_worker_id() -> str:
+    """Host, process and four random digits: unique, and people know where to look."""
+    host = socket.gethostname()[:_HOST_CHARACTERS]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def traced(claim: Claim, *, worker: str) -> Iterator[Callable[[Outcome | None], None]]:
+    """A span around an attempt, which learns how the attempt ended."""
+    first_due_us = claim.create_us + claim.spec.scheduled_ahead // timedelta(microseconds=1)
+    with telemetry.attempt_span(claim, worker, first_schedule_us=first_due_us) as span:
+        yield functools.partial(_tell, span)
+
+
+def _tell(span: telemetry.AttemptSpan, outcome: Outcome | None) -> None:
+    if outcome is None:
+        span.ended(telemetry.Outcome.RELEASED)
+    elif not isinstance(outcome, Failure):
+        span.ended(telemetry.Outcome.COMPLETED)
+    elif outcome.error.error_type is ErrorType.CANCELLED:
+        span.ended(telemetry.Outcome.CANCELLED)
+    else:
+        again = outcome.retry_delay is not None
+        error = outcome.error
+        span.ended(
+            telemetry.Outcome.RETRYING if again else telemetry.Outcome.FAILED,
+            error_type=error.exception_class or error.error_type.value,
+        )

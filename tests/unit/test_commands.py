@@ -1,0 +1,129 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from taskline_service import commands
+from taskline_service.config import LogLevel, ServeConfig, WorkerConfig
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    for name in ("TASKLINE_REDIS_URL", "TASKLINE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    app = typer.Typer()
+    commands.register(app)
+    return app
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[ServeConfig | WorkerConfig]:
+    """What the commands were about to start, instead of starting it."""
+    configs: list[ServeConfig | WorkerConfig] = []
+
+    def run(config: ServeConfig | WorkerConfig) -> int:
+        configs.append(config)
+        return 7
+
+    for name in ("serve", "work"):
+        module = ModuleType(f"taskline_service.{name}")
+        vars(module)["run"] = run
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return configs
+
+
+Seen = list[ServeConfig | WorkerConfig]
+
+
+def test_the_options_of_serve_become_its_config(app: typer.Typer, seen: Seen) -> None:
+    arguments = "serve --tasks m:t --listen localhost:0 --workers 2 --lease 3 --data-dir /d"
+
+    outcome = CliRunner().invoke(app, arguments.split())
+
+    assert outcome.exit_code == 7
+    assert seen == [
+        ServeConfig.from_options(
+            tasks="m:t", listen="localhost:0", workers=2, lease_s=3, data_dir=Path("/d")
+        )
+    ]
+
+
+def test_the_options_of_worker_become_its_config(app: typer.Typer, seen: Seen) -> None:
+    arguments = "worker --tasks m:t --queues a,b --redis-url redis://cache --concurrency 3"
+
+    outcome = CliRunner().invoke(app, arguments.split())
+
+    assert outcome.exit_code == 7
+    assert seen == [
+        WorkerConfig.from_options(
+            tasks="m:t", queues="a,b", redis_url="redis://cache", concurrency=3
+        )
+    ]
+
+
+def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) -> None:
+    variables = {
+        "TASKLINE_TASKS": "m:t",
+        "TASKLINE_LISTEN": "0.0.0.0:1",
+        "TASKLINE_INSECURE": "1",
+        "TASKLINE_WORKERS": "2",
+        "TASKLINE_REDIS_URL": "redis://cache",
+        "TASKLINE_NAMESPACE": "blue",
+        "TASKLINE_CONCURRENCY": "3",
+        "TASKLINE_LEASE": "4",
+        "TASKLINE_GRACE": "5",
+        "TASKLINE_LOG_LEVEL": "debug",
+    }
+
+    CliRunner().invoke(app, ["serve"], env=variables)
+
+    assert seen == [
+        ServeConfig.from_options(
+            tasks="m:t",
+            listen="0.0.0.0:1",
+            insecure=True,
+            workers=2,
+            redis_url="redis://cache",
+            namespace="blue",
+            concurrency=3,
+            lease_s=4,
+            grace_s=5,
+            log_level=LogLevel.DEBUG,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("serve --redis-url redis://cache --data-dir /d", "contradicts --data-dir"),
+        ("serve --listen 0.0.0.0:1", "--listen"),
+        ("serve --workers 2", "needs --tasks"),
+        ("worker", "--tasks"),
+    ],
+)
+def test_wrong_options_are_a_usage_error(
+    app: typer.Typer, seen: Seen, arguments: str, message: str
+) -> None:
+    outcome = CliRunner().invoke(app, arguments.split(), env={"COLUMNS": "200"})
+
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+    assert seen == []
+
+
+def test_a_missing_library_is_answered_with_the_line_that_installs_it(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "taskline_service.work", raising=False)
+    monkeypatch.setattr("taskline_service.__path__", [str(tmp_path)])
+    (tmp_path / "work.py").write_text("import no_such_library\n")
+
+    outcome = CliRunner().invoke(app, ["worker", "--tasks", "m:t", "--data-dir", "/d"])
+
+    assert outcome.exit_code == 2
+    assert "needs no_such_library" in outcome.stderr
+    assert "pip install 'taskline[service" in outcome.stderr

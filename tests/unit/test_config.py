@@ -1,0 +1,145 @@
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskline_service.config import (
+    ListenAddress,
+    LogLevel,
+    ServeConfig,
+    StoreChoice,
+    WorkerConfig,
+    WrongOption,
+)
+
+
+def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKLINE_DATA_DIR", str(tmp_path))
+
+    config = ServeConfig.from_options()
+
+    assert config == ServeConfig(
+        tasks=None,
+        listen=ListenAddress("127.0.0.1", 50051),
+        store=StoreChoice(redis_url=None, data_dir=tmp_path),
+        namespace="default",
+        workers=0,
+        concurrency=10,
+        lease=timedelta(seconds=30),
+        grace=timedelta(seconds=30),
+        log_level=LogLevel.INFO,
+    )
+
+
+def test_with_tasks_there_is_one_worker_unless_another_number_is_given() -> None:
+    assert ServeConfig.from_options(tasks="m:t").workers == 1
+    assert ServeConfig.from_options(tasks="m:t", workers=0).workers == 0
+    assert ServeConfig.from_options(tasks="m:t", workers=3).workers == 3
+
+
+def test_a_data_directory_becomes_absolute() -> None:
+    config = WorkerConfig.from_options(tasks="m:t", data_dir=Path("here"))
+
+    assert config.store == StoreChoice(redis_url=None, data_dir=Path.cwd() / "here")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:secret@cache.example:6380/3",
+        "rediss://user:secret@cache.example/0",
+        "unix:///run/redis.sock",
+    ],
+)
+def test_a_redis_url_takes_the_place_of_the_data_directory(url: str) -> None:
+    config = WorkerConfig.from_options(tasks="m:t", redis_url=url)
+
+    assert config.store == StoreChoice(redis_url=url, data_dir=None)
+
+
+def test_queues_are_names_with_commas_between() -> None:
+    config = WorkerConfig.from_options(tasks="m:t", queues="text, images,text")
+
+    assert config.queues == ("text", "images")
+    assert WorkerConfig.from_options(tasks="m:t").queues == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost:0", "localhost", 0),
+        ("127.0.0.2:65535", "127.0.0.2", 65535),
+        ("[::1]:50051", "::1", 50051),
+    ],
+)
+def test_loopback_may_be_listened_on(text: str, host: str, port: int) -> None:
+    listen = ServeConfig.from_options(listen=text).listen
+
+    assert (listen.host, listen.port) == (host, port)
+    assert str(listen) == text
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.com:1"])
+def test_listening_beyond_loopback_needs_insecure(text: str) -> None:
+    with pytest.raises(WrongOption, match="add --insecure"):
+        ServeConfig.from_options(listen=text)
+
+    assert str(ServeConfig.from_options(listen=text, insecure=True).listen) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        ({"listen": "127.0.0.1"}, "--listen", "not HOST:PORT"),
+        ({"listen": ":1"}, "--listen", "not HOST:PORT"),
+        ({"listen": "::1:1"}, "--listen", "not HOST:PORT"),
+        ({"listen": "[localhost]:1"}, "--listen", "not HOST:PORT"),
+        ({"listen": "localhost:65536"}, "--listen", "not a port"),
+        ({"listen": "localhost:http"}, "--listen", "not a port"),
+        ({"listen": "localhost:-1"}, "--listen", "not a port"),
+        ({"tasks": "module"}, "--tasks", "not MODULE:ATTRIBUTE"),
+        ({"tasks": "a-file.py:tasks"}, "--tasks", "not MODULE:ATTRIBUTE"),
+        ({"tasks": ""}, "--tasks", "not MODULE:ATTRIBUTE"),
+        ({"workers": 1}, "--workers", "needs --tasks"),
+        ({"tasks": "m:t", "workers": -1}, "--workers", "at least 0"),
+        ({"concurrency": 0}, "--concurrency", "at least 1"),
+        ({"lease_s": 0.5}, "--lease", "from 1 to 86400 seconds"),
+        ({"lease_s": float("nan")}, "--lease", "from 1"),
+        ({"lease_s": float("inf")}, "--lease", "from 1"),
+        ({"grace_s": -1.0}, "--grace", "from 0"),
+        ({"namespace": ""}, "--namespace", "1 to 63"),
+        ({"namespace": "n" * 64}, "--namespace", "1 to 63"),
+        ({"namespace": "a:b"}, "--namespace", "1 to 63"),
+        ({"namespace": "a\n"}, "--namespace", "1 to 63"),
+        ({"redis_url": "http://localhost"}, "--redis-url", "redis://"),
+        ({"redis_url": "redis://", "data_dir": Path("d")}, "--redis-url", "contradicts --data-dir"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    options: dict[str, Any], option: str, message: str
+) -> None:
+    with pytest.raises(WrongOption, match=message) as refused:
+        ServeConfig.from_options(**options)
+
+    assert refused.value.option == option
+
+
+def test_a_wrong_redis_url_is_refused_without_repeating_its_password() -> None:
+    with pytest.raises(WrongOption) as refused:
+        ServeConfig.from_options(redis_url="redis://:secret@cache:port/0")
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("queues", ["", "a,,b", ",", "a b", "-a"])
+def test_what_cannot_name_a_queue_is_refused(queues: str) -> None:
+    with pytest.raises(WrongOption, match="queues with commas"):
+        WorkerConfig.from_options(tasks="m:t", queues=queues)
+
+
+def test_a_log_level_is_one_of_logging() -> None:
+    assert LogLevel("warning").number == 30
