@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import shutil
 import signal
 import sys
@@ -265,6 +266,36 @@ async def test_watch_writes_a_plain_line_per_event(serve: Serve) -> None:
     ]
 
 
+async def test_watch_draws_a_bar_on_a_terminal(serve: Serve) -> None:
+    log = pb.TaskEvent.LogEntry(message="[red]half\x1b[2J way")
+    server = await serve(
+        Watch=watching(
+            snapshot("t", pb.Task.STATE_RUNNING),
+            progress("t", 60, 100),
+            pb.TaskEvent(task_id="t", log=log),
+            completed("t", b"1"),
+        )
+    )
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "taskline_client.cli", "watch", "t"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TASKLINE_ADDRESS": server.address, "TERM": "xterm", "COLUMNS": "120"},
+    )
+
+    code = await process.wait()
+    screen = os.read(ours, 65536).decode()
+    os.close(ours)
+    os.close(theirs)
+
+    assert code == 0
+    assert "60/100 (60.0%) at 60" in screen
+    assert "t log: [red]half way" in screen
+    assert "COMPLETED" in screen
+
+
 async def test_watch_exits_as_the_worst_of_its_tasks_ended(serve: Serve) -> None:
     error = pb.TaskError(message="no")
     ends = [
@@ -391,7 +422,7 @@ async def test_without_its_libraries_it_prints_the_line_that_installs_them() -> 
 
 def awkward_task() -> pb.Task:
     numbers = [1, 2.5, -0.00001, 1e-7, 2.5e-9, 1e20, 1e21, 123456789012345678901]
-    details = {"numbers": numbers, "deep": {}, "rest": [None, [], "x", True]}
+    details: dict[str, object] = {"numbers": numbers, "deep": {}, "rest": [None, [], "x", True]}
     return json_format.ParseDict(
         {
             "id": "t",

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -11,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from taskline_service.task import Claim, TaskSpec
 from taskline_service.telemetry import (
@@ -113,11 +115,17 @@ async def test_client_server_enqueue_and_attempt_are_one_trace(spans: InMemorySp
 
 
 def trace_id(span: ReadableSpan) -> str:
-    return trace.format_trace_id(span.get_span_context().trace_id)
+    return trace.format_trace_id(context_of(span).trace_id)
 
 
 def span_id(span: ReadableSpan) -> int:
-    return span.get_span_context().span_id
+    return context_of(span).span_id
+
+
+def context_of(span: ReadableSpan) -> SpanContext:
+    context = span.get_span_context()
+    assert context
+    return context
 
 
 def parent_of(span: ReadableSpan) -> int | None:
@@ -361,6 +369,34 @@ def test_the_environment_names_the_service() -> None:
     finished = run(OTEL_TRACES_EXPORTER="console", OTEL_SERVICE_NAME="mine")
 
     assert '"service.name": "mine"' in finished.stderr
+
+
+async def test_spans_leave_for_an_otlp_endpoint() -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc")
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def export(request: bytes, context: Any) -> bytes:
+        received.put_nowait(request)
+        return b""
+
+    methods: Any = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    collector = grpc.aio.server()
+    collector.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(
+                "opentelemetry.proto.collector.trace.v1.TraceService", methods
+            ),
+        )
+    )
+    port = collector.add_insecure_port("127.0.0.1:0")
+    await collector.start()
+
+    await asyncio.to_thread(run, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://127.0.0.1:{port}")
+
+    request = received.get_nowait()
+    await collector.stop(None)
+    assert b"send mail" in request
+    assert b"taskline-server" in request
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,11 @@ def errors_told() -> Iterator[None]:
 
 
 def tell_error(error: errors.TasklineError) -> None:
-    """The message, each wrong field on a line of its own, and what may help."""
+    """The message, and each wrong field on a line of its own."""
     violations = error.violations if isinstance(error, errors.InvalidInput) else ()
     tell("the request is not valid" if violations else str(error))
     for violation in violations:
         print(printable(f"  {violation.field}: {violation.description}"), file=sys.stderr)
-    if isinstance(error, errors.TaskTypeNotFound) and error.closest:
-        print(printable(f"  did you mean {error.closest}?"), file=sys.stderr)
 
 
 def tell(message: str) -> None:

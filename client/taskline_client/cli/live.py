@@ -103,6 +103,7 @@ class LiveBoard:
         self._progress.stop_task(row)
         if event.error:
             self._say(event)
+        if event.error and event.error.traceback:
             self._progress.console.print(Text(printable(event.error.traceback.rstrip())))
 
     def _say(self, event: TaskEvent) -> None:

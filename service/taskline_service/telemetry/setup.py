@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 
 from opentelemetry import trace
 from opentelemetry.trace import ProxyTracerProvider
@@ -33,17 +32,19 @@ def setup(service_name: str, *, environ: Mapping[str, str] = os.environ) -> Call
     }
     if not exporters or not isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
         return _nothing
-    if find_spec("opentelemetry.sdk") is None:
-        log.warning("OTEL_* asks for telemetry, but the extra taskline[otel] is not installed")
-        return _nothing
-    # Late, because it is an extra, and takes half a second.
-    from taskline_service.telemetry import sdk
+    attributes = {} if _names_the_service(environ) else {"service.name": service_name}
+    try:
+        # Late, because it is an extra, and takes half a second.
+        from taskline_service.telemetry import sdk
 
-    return sdk.install(
-        {} if _names_the_service(environ) else {"service.name": service_name},
-        span_exporter=exporters.get("TRACES", "none"),
-        metric_exporter=exporters.get("METRICS", "none"),
-    )
+        return sdk.install(
+            attributes,
+            span_exporter=exporters.get("TRACES", "none"),
+            metric_exporter=exporters.get("METRICS", "none"),
+        )
+    except ImportError as missing:
+        log.warning("OTEL_* asks for telemetry; install taskline[otel] for it: %s", missing)
+        return _nothing
 
 
 def _exporter(signal: str, environ: Mapping[str, str]) -> str:

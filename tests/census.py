@@ -1,0 +1,30 @@
+"""Looks at the keys that tests leave behind: each must belong to the data model."""
+
+import re
+
+from taskline_service.store import Keys, Redis
+
+# As in lua/_prelude.lua.
+_FAMILIES = re.compile(
+    r"[tsregh]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+"
+    r"|ready|due|queue_timeouts|leases|retention|lines|paused|types|types_seen|workers|rev|log",
+    re.DOTALL,
+)
+
+
+async def all_keys(redis: Redis, keys: Keys) -> list[str]:
+    """The keys of this namespace, without their prefix."""
+    found: list[bytes] = await redis.call(b"KEYS", keys.prefix + b"*")
+    return sorted(key.removeprefix(keys.prefix).decode() for key in found)
+
+
+async def foreign_keys(redis: Redis, keys: Keys) -> list[str]:
+    """Those that are no part of the data model."""
+    return [key for key in await all_keys(redis, keys) if not _FAMILIES.fullmatch(key)]
+
+
+async def remove_keys(redis: Redis, keys: Keys) -> None:
+    """Leave nothing of this namespace."""
+    found: list[bytes] = await redis.call(b"KEYS", keys.prefix + b"*")
+    for start in range(0, len(found), 500):
+        await redis.call(b"DEL", *found[start : start + 500])

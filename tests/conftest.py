@@ -1,0 +1,56 @@
+"""What all tests share: one real store for the run, and a Taskline of its own for each test."""
+
+import asyncio
+import secrets
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from taskline_service.die_with_parent import wrapped
+from taskline_service.embedded.binary import find_server
+from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
+from tests.census import foreign_keys, remove_keys
+from tests.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Valkey or Redis server for this run alone."""
+    with tempfile.TemporaryDirectory(prefix="taskline-test-") as folder:
+        socket = Path(folder) / "store.sock"
+        options = ("--port", "0", "--unixsocket", str(socket), "--dir", folder, "--save", "")
+        server = subprocess.Popen(
+            wrapped(str(find_server()), *options), stdout=subprocess.DEVNULL
+        )
+        url = f"unix://{socket}"
+        asyncio.run(_answers(url))
+        yield url
+        server.terminate()
+        server.wait()
+
+
+async def _answers(url: str) -> None:
+    redis = Redis(parse_redis_url(url))
+    await redis.call(b"PING", patience=10)
+    await redis.close()
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[TaskStore]:
+    """A store of its own; the test fails if it leaves a key that is none of ours."""
+    async with Redis(parse_redis_url(redis_url)) as redis:
+        keys = Keys(f"test-{secrets.token_hex(4)}")
+        yield TaskStore(redis, keys)
+        leaked = await foreign_keys(redis, keys)
+        await remove_keys(redis, keys)
+        assert not leaked, f"keys outside the data model: {leaked}"
+
+
+@pytest.fixture
+async def stack(store: TaskStore, redis_url: str) -> AsyncIterator[Stack]:
+    """A server and a client; workers on demand."""
+    async with Stack.running(store, parse_redis_url(redis_url)) as running:
+        yield running

@@ -1,0 +1,123 @@
+"""A Taskline in the test's own process: real store, real sockets, real workers."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+import grpc.aio
+
+from taskline.v1 import task_pb2, task_service_pb2
+from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
+from taskline_client import TaskClient
+from taskline_service import TaskRegistry
+from taskline_service.rpc import RpcServer
+from taskline_service.store import RedisAddress, TaskStore
+from taskline_service.task import Claim
+from taskline_service.upkeep import Upkeep
+from taskline_service.work import traced
+from taskline_service.worker import Worker
+
+LEASE = timedelta(seconds=5)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stack:
+    """One server with everything that speaks to it.
+
+    Register tasks on `tasks` in the test, before the first worker starts. `client` is our own
+    client, `stub` and `admin` are plain generated stubs: what other languages see.
+    """
+
+    store: TaskStore
+    redis: RedisAddress
+    tasks: TaskRegistry
+    server: RpcServer
+    address: str
+    client: TaskClient
+    stub: TaskServiceStub
+    admin: AdminServiceStub
+    workers: list[Worker] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, store: TaskStore, redis: RedisAddress) -> AsyncIterator[Self]:
+        """Serve until the block ends."""
+        tasks = TaskRegistry()
+        async with AsyncExitStack() as stack:
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            upkeep = group.create_task(Upkeep(store).run())
+            stack.callback(upkeep.cancel)
+            server = RpcServer(store, redis, tasks)
+            port = await stack.enter_async_context(server.serving("127.0.0.1:0"))
+            address = f"127.0.0.1:{port}"
+            client = await stack.enter_async_context(TaskClient(address))
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+            yield cls(
+                store=store,
+                redis=redis,
+                tasks=tasks,
+                server=server,
+                address=address,
+                client=client,
+                stub=TaskServiceStub(channel),
+                admin=AdminServiceStub(channel),
+            )
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int = 10,
+        lease: timedelta = LEASE,
+        tasks: TaskRegistry | None = None,
+    ) -> AsyncIterator[Worker]:
+        """A worker in this process, until the block ends; then it finishes what it runs."""
+        worker_id = f"worker-{secrets.token_hex(4)}"
+        worker = Worker(
+            self.store,
+            self.redis,
+            self.tasks if tasks is None else tasks,
+            worker_id=worker_id,
+            queues=queues,
+            concurrency=concurrency,
+            lease=lease,
+            around_attempt=lambda claim: _traced(claim, worker_id),
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(worker.run())
+            try:
+                yield worker
+            finally:
+                worker.stop()
+                await asyncio.wait([running], timeout=0.2)
+                worker.release_all()
+
+    async def state(self, task_id: str) -> "task_pb2.Task.State.ValueType":
+        """The state of a task now."""
+        request = task_service_pb2.GetTaskRequest(task_id=task_id)
+        return (await self.stub.GetTask(request)).task.state
+
+    async def until(
+        self, task_id: str, condition: Callable[[task_pb2.Task], bool]
+    ) -> task_pb2.Task:
+        """Follow a task until it is as the test wants it; returns it as it is then."""
+        call = self.stub.Watch(task_service_pb2.WatchRequest(task_ids=[task_id]))
+        try:
+            async for _ in call:
+                request = task_service_pb2.GetTaskRequest(task_id=task_id)
+                task = (await self.stub.GetTask(request)).task
+                if condition(task):
+                    return task
+        finally:
+            call.cancel()
+        raise AssertionError(f"task {task_id} ended without ever meeting the condition")
+
+
+def _traced(claim: Claim, worker_id: str):  # type: ignore[no-untyped-def]  # as traced()
+    return traced(claim, worker=worker_id)
