@@ -28,7 +28,7 @@ _AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
 
 
 class Upkeep:
-    """Promotes due tasks, fails those that waited too long, reclaims lost ones, expires old ones."""
+    """Promotes, reclaims and expires tasks, and fails those that waited too long."""
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store

@@ -34,7 +34,7 @@ class AdminServicer(AdminServiceServicer):
         self._started_us = started_us
         self._max_result_size = max_result_size
 
-    async def GetServerInfo(  # noqa: D102
+    async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context
     ) -> pb.GetServerInfoResponse:
         info = await self._directory.store_info()
@@ -55,7 +55,7 @@ class AdminServicer(AdminServiceServicer):
             record_ttl=duration(self._store.record_ttl),
         )
 
-    async def ListQueues(  # noqa: D102
+    async def ListQueues(
         self, request: pb.ListQueuesRequest, context: Context
     ) -> pb.ListQueuesResponse:
         count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
@@ -66,7 +66,7 @@ class AdminServicer(AdminServiceServicer):
             next_page_token=tokens.name_token([q.name for q in queues], count, "queues"),
         )
 
-    async def ListWorkers(  # noqa: D102
+    async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: Context
     ) -> pb.ListWorkersResponse:
         count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
@@ -79,37 +79,37 @@ class AdminServicer(AdminServiceServicer):
 
     # What a later version completes
 
-    async def PauseQueue(  # noqa: D102
+    async def PauseQueue(
         self, request: pb.PauseQueueRequest, context: Context
     ) -> pb.PauseQueueResponse:
         raise _not_yet("PauseQueue")
 
-    async def ResumeQueue(  # noqa: D102
+    async def ResumeQueue(
         self, request: pb.ResumeQueueRequest, context: Context
     ) -> pb.ResumeQueueResponse:
         raise _not_yet("ResumeQueue")
 
-    async def RetryTask(  # noqa: D102
+    async def RetryTask(
         self, request: pb.RetryTaskRequest, context: Context
     ) -> pb.RetryTaskResponse:
         raise _not_yet("RetryTask")
 
-    async def DeleteTask(  # noqa: D102
+    async def DeleteTask(
         self, request: pb.DeleteTaskRequest, context: Context
     ) -> pb.DeleteTaskResponse:
         raise _not_yet("DeleteTask")
 
-    async def CancelTasks(  # noqa: D102
+    async def CancelTasks(
         self, request: pb.CancelTasksRequest, context: Context
     ) -> pb.CancelTasksResponse:
         raise _not_yet("CancelTasks")
 
-    async def RetryTasks(  # noqa: D102
+    async def RetryTasks(
         self, request: pb.RetryTasksRequest, context: Context
     ) -> pb.RetryTasksResponse:
         raise _not_yet("RetryTasks")
 
-    async def DeleteTasks(  # noqa: D102
+    async def DeleteTasks(
         self, request: pb.DeleteTasksRequest, context: Context
     ) -> pb.DeleteTasksResponse:
         raise _not_yet("DeleteTasks")

@@ -61,9 +61,7 @@ async def checked_answer(store: TaskStore, new: NewTask, outcome: Enqueued) -> p
         return await answer(store, new, outcome)
     waits = bool(new.delay or new.spec.scheduled_ahead)
     state = TaskState.SCHEDULED if waits else TaskState.QUEUED
-    task = Task(
-        spec=new.spec, state=state, sequence=0, revision=0, input_size=len(new.spec.input)
-    )
+    task = Task(spec=new.spec, state=state, sequence=0, revision=0, input_size=len(new.spec.input))
     message = task_to_pb(task)
     for name in ("id", "uid", "resume_token"):
         message.ClearField(name)

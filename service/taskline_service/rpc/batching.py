@@ -151,7 +151,9 @@ def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:
 
 def _in_entry(error: InvalidInput, index: int) -> InvalidInput:
     """The same error, with the fields named as those of this entry."""
-    violations = [FieldViolation(f"requests[{index}].{v.field}", v.description) for v in error.violations]
+    violations = [
+        FieldViolation(f"requests[{index}].{v.field}", v.description) for v in error.violations
+    ]
     return type(error)(violations, **error.metadata)
 
 

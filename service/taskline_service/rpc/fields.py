@@ -25,6 +25,9 @@ MAX_REASON = 500
 LONGEST = timedelta(days=365)
 
 _US_PER_S = 1_000_000
+_NANOS_PER_S = 1_000_000_000
+# The range of google.protobuf.Timestamp: the years 1 to 9999.
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
 
 
 class Checker:
@@ -66,8 +69,7 @@ class Checker:
 
     def instant(self, field: str, value: Timestamp) -> int:
         """An instant in microseconds since the epoch; 0 if it is wrong, which is noted."""
-        # The range of google.protobuf.Timestamp: years 1 to 9999.
-        if not -62135596800 <= value.seconds <= 253402300799 or not 0 <= value.nanos < 10**9:
+        if not _FIRST_S <= value.seconds <= _LAST_S or not 0 <= value.nanos < _NANOS_PER_S:
             self.wrong(field, "is not a valid timestamp")
             return 0
         return value.seconds * _US_PER_S + value.nanos // 1000

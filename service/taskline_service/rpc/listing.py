@@ -48,7 +48,9 @@ def query_of(request: pb.ListTasksRequest) -> tuple[ListQuery, int]:
     return query, count
 
 
-def page_to_pb(request: pb.ListTasksRequest, query: ListQuery, page: TaskPage) -> pb.ListTasksResponse:
+def page_to_pb(
+    request: pb.ListTasksRequest, query: ListQuery, page: TaskPage
+) -> pb.ListTasksResponse:
     """The answer; cut short where it would become too large."""
     response = pb.ListTasksResponse(total_size=page.total)
     form, size, more = payload_format(request.payload_format), 0, page.more

@@ -62,7 +62,7 @@ class TaskServicer(TaskServiceServicer):
 
     # Accepting tasks
 
-    async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:  # noqa: D102
+    async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:
         self._lifetime.check()
         new = await new_task(request, self._catalog)
         if request.validate_only:
@@ -70,13 +70,15 @@ class TaskServicer(TaskServiceServicer):
             return await checked_answer(self._store, new, outcome)
         return await answer(self._store, *await self._enqueue(new, request))
 
-    async def BatchEnqueue(  # noqa: D102
+    async def BatchEnqueue(
         self, request: pb.BatchEnqueueRequest, context: Context
     ) -> pb.BatchEnqueueResponse:
         self._lifetime.check()
         return await batch_enqueue(request, self._store, self._catalog)
 
-    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[task_pb2.TaskEvent]:  # noqa: D102
+    async def Run(
+        self, request: pb.RunRequest, context: Context
+    ) -> AsyncIterator[task_pb2.TaskEvent]:
         self._lifetime.check()
         if request.enqueue.validate_only:
             raise InvalidInput.of("enqueue.validate_only", "is refused here: use Enqueue")
@@ -95,9 +97,7 @@ class TaskServicer(TaskServiceServicer):
                 self._cancel_later(new.spec.id)
             raise
 
-    async def _enqueue(
-        self, new: NewTask, request: pb.EnqueueRequest
-    ) -> tuple[NewTask, Enqueued]:
+    async def _enqueue(self, new: NewTask, request: pb.EnqueueRequest) -> tuple[NewTask, Enqueued]:
         spec = new.spec
         with telemetry.enqueue_span(
             spec.queue, spec.id, spec.task_type, trace_context=request.trace_context
@@ -116,13 +116,15 @@ class TaskServicer(TaskServiceServicer):
 
     # Reading
 
-    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: D102
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         full = is_full(request.view, default=task_pb2.TASK_VIEW_FULL)
         form = payload_format(request.payload_format)
         task = await self._store.get(fields.task_id(request.task_id), full=full)
         return pb.GetTaskResponse(task=task_to_pb(task, full=full, payload_format=form))
 
-    async def GetResult(self, request: pb.GetResultRequest, context: Context) -> pb.GetResultResponse:  # noqa: D102
+    async def GetResult(
+        self, request: pb.GetResultRequest, context: Context
+    ) -> pb.GetResultResponse:
         task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
         wait = waiting.wait_seconds(
             request, now_us=time.time_ns() // 1000, remaining=context.time_remaining()
@@ -145,7 +147,7 @@ class TaskServicer(TaskServiceServicer):
             response.error.CopyFrom(error)
         return response
 
-    async def Watch(  # noqa: D102
+    async def Watch(
         self, request: pb.WatchRequest, context: Context
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         self._lifetime.check()
@@ -156,21 +158,27 @@ class TaskServicer(TaskServiceServicer):
         async for event in stream.events(resume_token=request.resume_token):
             yield event
 
-    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:  # noqa: D102
+    async def ListTasks(
+        self, request: pb.ListTasksRequest, context: Context
+    ) -> pb.ListTasksResponse:
         query, count = listing.query_of(request)
         return listing.page_to_pb(request, query, await self._store.list(query, count=count))
 
-    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: D102
+    async def CancelTask(
+        self, request: pb.CancelTaskRequest, context: Context
+    ) -> pb.CancelTaskResponse:
         task_id = fields.task_id(request.task_id)
         if len(request.reason) > fields.MAX_REASON:
             raise InvalidInput.of("reason", f"must be at most {fields.MAX_REASON} characters")
         await self._store.cancel(task_id, reason=request.reason)
         return pb.CancelTaskResponse(task=task_to_pb(await self._store.get(task_id)))
 
-    async def ListTaskTypes(  # noqa: D102
+    async def ListTaskTypes(
         self, request: pb.ListTaskTypesRequest, context: Context
     ) -> pb.ListTaskTypesResponse:
-        count = fields.page_size(request.page_size, default=TYPES_PER_PAGE, most=MOST_TYPES_PER_PAGE)
+        count = fields.page_size(
+            request.page_size, default=TYPES_PER_PAGE, most=MOST_TYPES_PER_PAGE
+        )
         after = tokens.name_after(request.page_token, "task types")
         known = [info for info in await self._catalog.all() if info.name > after]
         return pb.ListTaskTypesResponse(
@@ -178,7 +186,7 @@ class TaskServicer(TaskServiceServicer):
             next_page_token=tokens.name_token([info.name for info in known], count, "task types"),
         )
 
-    async def GetTaskType(  # noqa: D102
+    async def GetTaskType(
         self, request: pb.GetTaskTypeRequest, context: Context
     ) -> pb.GetTaskTypeResponse:
         check = fields.Checker()
@@ -189,18 +197,18 @@ class TaskServicer(TaskServiceServicer):
 
     # What a later version completes
 
-    async def DownloadResult(  # noqa: D102
+    async def DownloadResult(
         self, request: pb.DownloadResultRequest, context: Context
     ) -> AsyncIterator[pb.DownloadResultResponse]:
         raise NotSupportedYet("DownloadResult: not supported by this version yet")
         yield  # makes this a stream
 
-    async def ListTaskEvents(  # noqa: D102
+    async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context
     ) -> pb.ListTaskEventsResponse:
         raise NotSupportedYet("ListTaskEvents: not supported by this version yet")
 
-    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: D102
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         raise NotSupportedYet("GetStats: not supported by this version yet")
 
 

@@ -200,9 +200,7 @@ class WatchStream:
     async def _send(self, event: Event) -> pb.TaskEvent:
         self._sequences[event.task_id] = event.sequence
         if (event.revision, event.ordinal) > (self._position.revision, self._position.ordinal):
-            self._position = replace(
-                self._position, revision=event.revision, ordinal=event.ordinal
-            )
+            self._position = replace(self._position, revision=event.revision, ordinal=event.ordinal)
         if isinstance(event.change, Progress):
             self._progress_sent_at[event.task_id] = asyncio.get_running_loop().time()
         elif isinstance(event.change, End):
@@ -221,15 +219,14 @@ class WatchStream:
     async def _end(self, task: Task) -> pb.TaskEvent:
         """The end of a task that had ended before it was watched."""
         whole, result = await self._store.get_outcome(task.id)
-        event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end_of(whole, result))
+        end = end_of(whole, result)
+        event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
         message = event_to_pb(event, self._options.payload_format)
         message.resume_token = self._token()
         return message
 
     def _snapshot(self, task: Task, *, gap: bool) -> pb.TaskEvent:
-        message = pb.TaskEvent(
-            task_id=task.id, sequence=task.sequence, resume_token=self._token()
-        )
+        message = pb.TaskEvent(task_id=task.id, sequence=task.sequence, resume_token=self._token())
         message.event_time.FromMicroseconds(task.update_us)
         message.snapshot.task.CopyFrom(task_to_pb(task))
         message.snapshot.gap = gap

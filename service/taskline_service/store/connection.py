@@ -20,7 +20,17 @@ CONNECT_TIMEOUT_S = 2.0
 # Errors that pass by themselves: the server is loading, failing over, read-only, or its disk
 # is full. By the first word of the answer.
 _PASSING = frozenset(
-    "LOADING BUSY MASTERDOWN CLUSTERDOWN TRYAGAIN READONLY MISCONF NOREPLICAS UNBLOCKED".split()
+    {
+        "LOADING",
+        "BUSY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "READONLY",
+        "MISCONF",
+        "NOREPLICAS",
+        "UNBLOCKED",
+    }
 )
 
 
@@ -166,11 +176,11 @@ class Connection(asyncio.Protocol):
         else:
             self._watchdog = self._loop.call_later(left, self._check_oldest)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: uvloop's transports are no asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102
+    def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             if self._on_push is not None and not self._waiting:
@@ -185,7 +195,7 @@ class Connection(asyncio.Protocol):
             else:
                 future.set_result(reply)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
         while self._waiting:

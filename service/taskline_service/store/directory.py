@@ -77,9 +77,7 @@ class Directory:
         pairs = iter(reply)
         return {name.decode(): definition for name, definition in zip(pairs, pairs, strict=True)}
 
-    async def heartbeat(
-        self, worker: WorkerInfo, *, ttl: timedelta, leaving: bool = False
-    ) -> None:
+    async def heartbeat(self, worker: WorkerInfo, *, ttl: timedelta, leaving: bool = False) -> None:
         """Say that a worker lives; it stays listed for `ttl`, or goes at once if `leaving`."""
         about = pack(
             {

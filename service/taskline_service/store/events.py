@@ -227,4 +227,3 @@ class EventHub:
                     log.debug("catching up: %s", error)
                     self._behind.set()
                     await asyncio.sleep(1)
-

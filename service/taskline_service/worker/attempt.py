@@ -44,7 +44,7 @@ class Attempt:
         self._task: asyncio.Task[Any] | None = None
 
     def stop(self, reason: StopReason) -> None:
-        """Interrupt the function. It may still end in its own way; a second call changes nothing."""
+        """Interrupt the function, which may still end in its own way. Once is enough."""
         if self.stop_reason is None or reason is StopReason.LOST:
             self.stop_reason = reason
             if self._task is not None:

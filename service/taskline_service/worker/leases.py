@@ -64,7 +64,7 @@ class LeaseKeeper:
         self._thread.join()
 
     def hold(self, claims: list[Claim], claimed_at: float) -> None:
-        """Renew these from now on; `claimed_at` is the monotonic time before the claim was asked for."""
+        """Renew these from now on; they were asked for at `claimed_at` (monotonic)."""
         until = claimed_at + self.first_lease.total_seconds()
         with self._lock:
             self._good_until.update((claim, until) for claim in claims)

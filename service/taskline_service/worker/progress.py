@@ -18,7 +18,7 @@ _PAUSE_IN_TROUBLE_S = 0.5
 class ProgressSender:
     """Writes the latest progress of each task: the first report at once, then at most one
     write per 20 ms and task, and the last one before the task ends.
-    """  # noqa: D205
+    """
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store

@@ -110,8 +110,9 @@ class Worker:
         self._leases.start()
         try:
             async with asyncio.TaskGroup() as helpers:
-                loops = [self._progress.run(), self._outcomes.run(), self._hints.run(), self._beat()]
-                background = [helpers.create_task(loop) for loop in loops]
+                loops = (self._progress, self._outcomes, self._hints)
+                background = [helpers.create_task(loop.run()) for loop in loops]
+                background.append(helpers.create_task(self._beat()))
                 async with asyncio.TaskGroup() as attempts:
                     await self._claim_until_stopped(attempts)
                 for helper in background:
