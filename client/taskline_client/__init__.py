@@ -7,7 +7,9 @@ async with TaskClient("127.0.0.1:50051") as client:
     print(await handle.result(timeout=timedelta(seconds=30)))
 """
 
-from taskline_client.client import TaskClient, TaskPage
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
 from taskline_client.errors import (
     CallFailed,
@@ -42,7 +44,6 @@ from taskline_client.events import (
     TaskEvent,
     UnknownEvent,
 )
-from taskline_client.handle import TaskHandle
 from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
 from taskline_client.types import (
     Attempt,
@@ -53,6 +54,10 @@ from taskline_client.types import (
     TaskError,
     TaskState,
 )
+
+if TYPE_CHECKING:
+    from taskline_client.client import TaskClient, TaskPage
+    from taskline_client.handle import TaskHandle
 
 __all__ = [
     "Attempt",
@@ -103,3 +108,12 @@ __all__ = [
     "Worker",
     "WrongState",
 ]
+
+# What needs grpc is imported when it is first used: the command line starts without it.
+_LATE = {"TaskClient": "client", "TaskHandle": "handle", "TaskPage": "client"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

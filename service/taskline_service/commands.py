@@ -139,6 +139,8 @@ def serve(
             insecure=insecure,
             log_level=log_level,
         )
+        # Our children are other programs: gRPC need not prepare for forks, nor warn of them.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         code = _service_module("serve").run(options)
     except config.WrongOption as error:
         raise typer.BadParameter(str(error), param_hint=error.option) from error
