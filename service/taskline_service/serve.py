@@ -12,9 +12,10 @@ from taskline_service.errors import StoreUnavailable
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc import RpcServer
 from taskline_service.rpc.server import PortTaken
-from taskline_service.store import InvalidRedisUrl
+from taskline_service.store import Directory, InvalidRedisUrl
 from taskline_service.supervisor import Supervisor, worker_command, worker_environment
 from taskline_service.tasks import TaskRegistry
+from taskline_service.unserved import UnservedTypes
 from taskline_service.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             environment=worker_environment(config),
         )
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(Upkeep(store).run())]
+            unserved = UnservedTypes(Directory(store.redis, store.keys))
+            background = [group.create_task(loop.run()) for loop in (Upkeep(store), unserved)]
             if embedded is not None:
                 background.append(group.create_task(embedded.watch()))
             workers = group.create_task(supervisor.run())

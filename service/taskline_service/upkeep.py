@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from taskline_service.errors import StoreFull, StoreUnavailable
+from taskline_service.errors import TasklineError
 from taskline_service.retry import delay_after
 from taskline_service.store import TaskStore
 from taskline_service.store.store import MOVES_PER_CALL
@@ -44,7 +44,7 @@ class Upkeep:
             self._nudged.clear()
             try:
                 pause = await self._pass()
-            except (StoreUnavailable, StoreFull) as error:
+            except TasklineError as error:  # whatever it is, it may pass, and tasks wait for this
                 log.warning("upkeep waits for the store: %s", error)
                 pause = PAUSE_IN_TROUBLE_S
             with contextlib.suppress(TimeoutError):

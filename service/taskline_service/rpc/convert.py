@@ -1,5 +1,6 @@
 """From what the service knows to what the contract says. Pure."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskline.v1 import admin_service_pb2 as admin_pb
 from taskline.v1 import task_pb2 as pb
 from taskline_service import telemetry
+from taskline_service.limits import MAX_ANSWERED_INPUT_BYTES, MAX_TRACEBACK_BYTES_IN_HISTORY
 from taskline_service.rpc import tokens
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.store import QueueInfo, WorkerInfo
@@ -24,9 +26,6 @@ from taskline_service.task import (
 from taskline_service.tasks import TaskTypeInfo
 
 _US_PER_S = 1_000_000
-
-# What one message of the answer may take, so that the whole stays under 4 MiB.
-MAX_INPUT_BYTES = 3 << 20
 
 STATE_TO_PB = {
     TaskState.SCHEDULED: pb.Task.STATE_SCHEDULED,
@@ -109,21 +108,32 @@ def task_to_pb(
 def _add_full_view(
     message: pb.Task, task: Task, payload_format: pb.PayloadFormat.ValueType
 ) -> None:
-    task_input = json_bytes_to_payload(task.spec.input, payload_format, max_size=MAX_INPUT_BYTES)
+    task_input = json_bytes_to_payload(
+        task.spec.input, payload_format, max_size=MAX_ANSWERED_INPUT_BYTES
+    )
     if task_input is not None:
         message.input.CopyFrom(task_input)
-    message.attempt_history.extend(attempt_to_pb(attempt) for attempt in task.attempt_history)
+    message.attempt_history.extend(_history(task.attempt_history))
     message.retry_policy.CopyFrom(retry_policy_to_pb(task.spec.retry_policy))
 
 
-def attempt_to_pb(attempt: Attempt) -> pb.Attempt:
+def _history(attempts: Sequence[Attempt]) -> list[pb.Attempt]:
+    """All attempts, and the tracebacks of as many of the latest as fit into an answer."""
+    messages, left = list[pb.Attempt](), MAX_TRACEBACK_BYTES_IN_HISTORY
+    for attempt in reversed(attempts):
+        left -= len(attempt.error.traceback) if attempt.error else 0
+        messages.append(attempt_to_pb(attempt, with_traceback=left >= 0))
+    return messages[::-1]
+
+
+def attempt_to_pb(attempt: Attempt, *, with_traceback: bool) -> pb.Attempt:
     """One execution."""
     return pb.Attempt(
         number=attempt.number,
         worker=attempt.worker,
         start_time=timestamp(attempt.start_us),
         end_time=timestamp(attempt.end_us),
-        error=error_to_pb(attempt.error, with_traceback=True),
+        error=error_to_pb(attempt.error, with_traceback=with_traceback),
     )
 
 

@@ -11,6 +11,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput
 from taskline_service.ids import new_id
+from taskline_service.limits import LONGEST_SPAN, MAX_INPUT_BYTES
 from taskline_service.rpc import fields
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.fields import Checker
@@ -19,7 +20,6 @@ from taskline_service.store.values import Conflict, NewTask
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy, TaskSpec
 from taskline_service.tasks import TaskTypeInfo
 
-MAX_INPUT_BYTES = 1 << 20
 MOST_ATTEMPTS = 1_000_000
 _SHORTEST_TIMEOUT = timedelta(milliseconds=1)
 _TRACE_KEYS = re.compile(r"traceparent|tracestate")
@@ -34,8 +34,6 @@ _CONFLICTS = {
 
 async def new_task(request: pb.EnqueueRequest, catalog: TaskCatalog) -> NewTask:
     """Check a request and fill in the defaults of its task type. Writes nothing.
-
-    The trace that the task belongs to is left for who enqueues it.
 
     Raises:
         InvalidInput: Fields are wrong, the input among them; all are named.
@@ -77,6 +75,8 @@ async def new_task(request: pb.EnqueueRequest, catalog: TaskCatalog) -> NewTask:
         queue_timeout=spans["queue_timeout"],
         result_ttl=spans["result_ttl"],
         scheduled_ahead=_ahead(delay, due_us),
+        # As asked for; whoever enqueues the task puts the trace of the span in its place.
+        trace=dict(request.trace_context),
         request_id=request.request_id,
         digest=_digest(request, task_input) if request.request_id else b"",
     )
@@ -115,8 +115,8 @@ def _schedule(check: Checker, request: pb.EnqueueRequest) -> tuple[timedelta | N
             return check.span("delay", request.delay), None
         case "schedule_time":
             due_us = check.instant("schedule_time", request.schedule_time)
-            if due_us > (time.time() + fields.LONGEST.total_seconds()) * 1e6:
-                check.wrong("schedule_time", f"must be within {fields.LONGEST.days} days")
+            if due_us > (time.time() + LONGEST_SPAN.total_seconds()) * 1e6:
+                check.wrong("schedule_time", f"must be within {LONGEST_SPAN.days} days")
             return None, max(due_us, 0)
         case _:
             return None, None

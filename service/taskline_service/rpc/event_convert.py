@@ -1,13 +1,11 @@
 """From what happened to a task to what the contract says of it. Pure."""
 
 from taskline.v1 import task_pb2 as pb
+from taskline_service.limits import MAX_RESULT_IN_EVENT_BYTES
 from taskline_service.rpc.convert import STATE_TO_PB, error_to_pb, progress_to_pb, timestamp
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.store import End, Event, StateChange
 from taskline_service.task import Progress, Task
-
-# Results above this come by GetResult or DownloadResult.
-MAX_RESULT_BYTES = 1 << 20
 
 
 def event_to_pb(event: Event, payload_format: pb.PayloadFormat.ValueType) -> pb.TaskEvent:
@@ -52,7 +50,9 @@ def _state_changed(change: StateChange) -> pb.TaskEvent.StateChanged:
 def _ended(end: End, payload_format: pb.PayloadFormat.ValueType) -> pb.TaskEvent.Ended:
     result = None
     if end.result is not None:
-        result = json_bytes_to_payload(end.result, payload_format, max_size=MAX_RESULT_BYTES)
+        result = json_bytes_to_payload(
+            end.result, payload_format, max_size=MAX_RESULT_IN_EVENT_BYTES
+        )
     return pb.TaskEvent.Ended(
         state=STATE_TO_PB[end.state],
         result=result,

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline_service.errors import FieldViolation, InvalidInput
+from taskline_service.limits import LONGEST_SPAN, MAX_LABEL_VALUE, MAX_LABELS, MAX_PAGE_SIZE
 
 TASK_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
@@ -18,11 +19,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TASK_TYPE_RULE = "must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
 TASK_ID_RULE = "must be 1 to 128 characters of [A-Za-z0-9._:-], the first a letter or a digit"
 REQUEST_ID_RULE = "must be 1 to 64 characters of [A-Za-z0-9._:-], the first a letter or a digit"
-
-MAX_LABELS = 16
-MAX_LABEL_VALUE = 255
-MAX_REASON = 500
-LONGEST = timedelta(days=365)
 
 _US_PER_S = 1_000_000
 _NANOS_PER_S = 1_000_000_000
@@ -61,9 +57,13 @@ class Checker:
     ) -> timedelta | None:
         """A span from `least` to a year; None if it is wrong, which is noted."""
         us = value.seconds * _US_PER_S + value.nanos // 1000
-        span = timedelta(microseconds=us) if abs(value.seconds) <= LONGEST.days * 86400 else None
-        if span is None or not least <= span <= LONGEST:
-            self.wrong(field, f"must be from {least.total_seconds():g} s to {LONGEST.days} days")
+        span = (
+            timedelta(microseconds=us) if abs(value.seconds) <= LONGEST_SPAN.days * 86400 else None
+        )
+        if span is None or not least <= span <= LONGEST_SPAN:
+            self.wrong(
+                field, f"must be from {least.total_seconds():g} s to {LONGEST_SPAN.days} days"
+            )
             return None
         return span
 
@@ -91,7 +91,7 @@ class Checker:
                 self.wrong(f'{field}["{key}"]', f"must be {rule}")
 
 
-def page_size(value: int, *, default: int, most: int) -> int:
+def page_size(value: int, *, default: int) -> int:
     """How many entries a page gets: larger values are lowered.
 
     Raises:
@@ -99,7 +99,7 @@ def page_size(value: int, *, default: int, most: int) -> int:
     """
     if value < 0:
         raise InvalidInput.of("page_size", "must not be negative")
-    return min(value or default, most)
+    return min(value or default, MAX_PAGE_SIZE)
 
 
 def task_id(value: str) -> str:

@@ -35,7 +35,8 @@ def json_from_value(value: Value) -> bytes:
     Raises:
         NotRepresentable: NaN, an infinity, a value of no kind, or more than 30 levels.
     """
-    return orjson.dumps(_plain(value, MAX_DEPTH))
+    # Sorted, because the members of a protobuf struct have no order: equal values, equal text.
+    return orjson.dumps(_plain(value, MAX_DEPTH), option=orjson.OPT_SORT_KEYS)
 
 
 def fill_value(value: Value, data: bytes) -> None:

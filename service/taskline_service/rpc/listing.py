@@ -3,15 +3,13 @@
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.errors import InvalidInput, NotSupportedYet
+from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import STATE_FROM_PB, task_to_pb
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.store.values import ListQuery, TaskPage
 
 DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 1000
-# What the tasks of a page may take, so that the answer stays under 4 MiB.
-MAX_PAGE_BYTES = 3 << 20
 
 _NEWEST_FIRST = {"": True, "create_time desc": True, "create_time": False}
 _SUPPORTED = frozenset({"queues", "task_types", "states"})
@@ -32,7 +30,7 @@ def query_of(request: pb.ListTasksRequest) -> tuple[ListQuery, int]:
     unknown = [state for state in request.filter.states if state not in STATE_FROM_PB]
     if unknown:
         raise InvalidInput.of("filter.states", "has a state that this server does not know")
-    count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
+    count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
     after = None
     if request.page_token:
         create_us, task_id = tokens.page_position(request.page_token, _list_of(request), (int, str))

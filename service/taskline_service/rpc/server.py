@@ -30,7 +30,6 @@ SERVICE_NAMES = (
     task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
-MAX_RESULT_BYTES = 5 << 20
 _CHECK_STORE_EVERY_S = 1.0
 _OPTIONS = (
     # A port that is taken is an error, not a second server that gets half of the calls.
@@ -81,12 +80,7 @@ class RpcServer:
             TaskServicer(store, self._hub, self._catalog, self._lifetime), self._server
         )
         add_AdminServiceServicer_to_server(
-            AdminServicer(
-                store,
-                directory,
-                started_us=time.time_ns() // 1000,
-                max_result_size=MAX_RESULT_BYTES,
-            ),
+            AdminServicer(store, directory, started_us=time.time_ns() // 1000),
             self._server,
         )
 

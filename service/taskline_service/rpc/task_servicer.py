@@ -7,6 +7,7 @@ the contract.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, NotSupportedYet, ResultExpired
+from taskline_service.limits import MAX_ANSWERED_RESULT_BYTES, MAX_REASON, MAX_WATCHED_TASKS
 from taskline_service.rpc import fields, listing, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
 from taskline_service.rpc.batching import batch_enqueue
@@ -41,11 +43,7 @@ if TYPE_CHECKING:
 else:
     Context = Any
 
-# Larger results come by DownloadResult.
-MAX_RESULT_BYTES = 3 << 20
-MAX_WATCHED = 1000
 TYPES_PER_PAGE = 100
-MOST_TYPES_PER_PAGE = 1000
 
 
 class TaskServicer(TaskServiceServicer):
@@ -68,7 +66,7 @@ class TaskServicer(TaskServiceServicer):
         if request.validate_only:
             (outcome,) = await self._store.check([new])
             return await checked_answer(self._store, new, outcome)
-        return await answer(self._store, *await self._enqueue(new, request))
+        return await answer(self._store, *await self._enqueue(new))
 
     async def BatchEnqueue(
         self, request: pb.BatchEnqueueRequest, context: Context
@@ -86,21 +84,22 @@ class TaskServicer(TaskServiceServicer):
         new = await new_task(request.enqueue, self._catalog)
 
         async def begin() -> Task:
-            return await task_of(self._store, *await self._enqueue(new, request.enqueue))
+            return await task_of(self._store, *await self._enqueue(new))
 
         stream = WatchStream(self._store, self._hub, self._lifetime, [new.spec.id], options)
         try:
-            async for event in stream.events(begin=begin):
-                yield event
+            async with aclosing(stream.events(begin=begin)) as events:
+                async for event in events:
+                    yield event
         except (asyncio.CancelledError, GeneratorExit):
             if request.cancel_on_disconnect and not stream.ended:
                 self._cancel_later(new.spec.id)
             raise
 
-    async def _enqueue(self, new: NewTask, request: pb.EnqueueRequest) -> tuple[NewTask, Enqueued]:
+    async def _enqueue(self, new: NewTask) -> tuple[NewTask, Enqueued]:
         spec = new.spec
         with telemetry.enqueue_span(
-            spec.queue, spec.id, spec.task_type, trace_context=request.trace_context
+            spec.queue, spec.id, spec.task_type, trace_context=spec.trace
         ) as trace:
             new = replace(new, spec=replace(spec, trace=trace))
             (outcome,) = await self._store.enqueue([new])
@@ -138,7 +137,7 @@ class TaskServicer(TaskServiceServicer):
         elif task.state is TaskState.COMPLETED:
             if result is None:
                 raise _expired(task)
-            payload = json_bytes_to_payload(result, form, max_size=MAX_RESULT_BYTES)
+            payload = json_bytes_to_payload(result, form, max_size=MAX_ANSWERED_RESULT_BYTES)
             if payload is not None:
                 response.result.CopyFrom(payload)
         elif task.error is not None:
@@ -155,8 +154,9 @@ class TaskServicer(TaskServiceServicer):
         if request.resume_token:  # a wrong one is told even if a task is gone
             tokens.resume_position(request.resume_token, tokens.subscription(set(request.task_ids)))
         stream = WatchStream(self._store, self._hub, self._lifetime, request.task_ids, options)
-        async for event in stream.events(resume_token=request.resume_token):
-            yield event
+        async with aclosing(stream.events(resume_token=request.resume_token)) as events:
+            async for event in events:
+                yield event
 
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
@@ -168,17 +168,15 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
         task_id = fields.task_id(request.task_id)
-        if len(request.reason) > fields.MAX_REASON:
-            raise InvalidInput.of("reason", f"must be at most {fields.MAX_REASON} characters")
+        if len(request.reason) > MAX_REASON:
+            raise InvalidInput.of("reason", f"must be at most {MAX_REASON} characters")
         await self._store.cancel(task_id, reason=request.reason)
         return pb.CancelTaskResponse(task=task_to_pb(await self._store.get(task_id)))
 
     async def ListTaskTypes(
         self, request: pb.ListTaskTypesRequest, context: Context
     ) -> pb.ListTaskTypesResponse:
-        count = fields.page_size(
-            request.page_size, default=TYPES_PER_PAGE, most=MOST_TYPES_PER_PAGE
-        )
+        count = fields.page_size(request.page_size, default=TYPES_PER_PAGE)
         after = tokens.name_after(request.page_token, "task types")
         known = [info for info in await self._catalog.all() if info.name > after]
         return pb.ListTaskTypesResponse(
@@ -218,8 +216,8 @@ def _watch_options(request: pb.WatchRequest) -> WatchOptions:
             raise InvalidInput.of("filter", "only one of task_ids and filter can be set")
         raise NotSupportedYet("filter: watches by filter are not supported by this version yet")
     check = fields.Checker()
-    if not 1 <= len(set(request.task_ids)) <= MAX_WATCHED:
-        check.wrong("task_ids", f"must be 1 to {MAX_WATCHED}, or filter must be set")
+    if not 1 <= len(set(request.task_ids)) <= MAX_WATCHED_TASKS:
+        check.wrong("task_ids", f"must be 1 to {MAX_WATCHED_TASKS}, or filter must be set")
     for i, task_id in enumerate(request.task_ids):
         check.text(f"task_ids[{i}]", task_id, fields.TASK_ID, fields.TASK_ID_RULE)
     options = WatchOptions(payload_format=payload_format(request.payload_format))

@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-from datetime import timedelta
 
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service.limits import LONGEST_WAIT
 from taskline_service.rpc import fields
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.store import End, EventHub, Gap, Mailbox, TaskStore
 from taskline_service.task import Task
 
-LONGEST_WAIT = timedelta(minutes=5)
 # The answer has to be on its way before the call's own deadline.
 _DEADLINE_MARGIN_S = 0.2
 

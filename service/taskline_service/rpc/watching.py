@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -62,7 +62,7 @@ class WatchStream:
 
     async def events(
         self, *, resume_token: str = "", begin: Callable[[], Awaitable[Task]] | None = None
-    ) -> AsyncIterator[pb.TaskEvent]:
+    ) -> AsyncGenerator[pb.TaskEvent, None]:
         """The events, from the snapshots on or from where the token was.
 
         `begin` makes the one task to watch, once its events can no longer be missed.

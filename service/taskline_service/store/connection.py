@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
                 except BaseException:
                     self.abort()
                     raise
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, StoreError) as error:  # StoreError: a wrong password
             reason = str(error) or type(error).__name__
             raise StoreUnavailable(f"cannot connect to {address}: {reason}") from error
         return self

@@ -7,9 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.store.connection import StoreError
-from taskline_service.store.keys import Keys
+from taskline_service.store.keys import Keys, split_line
 from taskline_service.store.records import from_us, pack, to_us, unpack
 from taskline_service.store.redis import Redis
+
+_LINES_LOOKED_AT = 1000
+_WORKERS_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,15 @@ class Directory:
             )
             for entry in await self._script("queues", after=after, count=count)
         ]
+
+    async def unserved_types(self) -> frozenset[str]:
+        """Task types that have waiting tasks, but no live worker that knows them."""
+        lines = await self._redis.call(b"ZRANGE", self._keys.ready, b"0", str(_LINES_LOOKED_AT))
+        waiting = {split_line(line.decode())[0] for line in lines}
+        served = {
+            name for w in await self.workers(count=_WORKERS_LOOKED_AT) for name in w.task_types
+        }
+        return frozenset(waiting - served)
 
     async def store_info(self) -> StoreInfo:
         """Ask the store about itself; measures one round trip."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from taskline_service.errors import StoreUnavailable
+from taskline_service.errors import TasklineError
 from taskline_service.store.address import RedisAddress
 from taskline_service.store.changes import Event, Gap, decode_event
 from taskline_service.store.keys import Keys
@@ -223,7 +223,7 @@ class EventHub:
             if self._revision is not None:
                 try:
                     await self._catch_up()
-                except StoreUnavailable as error:
+                except TasklineError as error:
                     log.debug("catching up: %s", error)
                     self._behind.set()
                     await asyncio.sleep(1)

@@ -27,6 +27,11 @@ class Keys:
         return self.prefix + b"rev"
 
     @property
+    def ready(self) -> bytes:
+        """The lines that have waiting tasks."""
+        return self.prefix + b"ready"
+
+    @property
     def types(self) -> bytes:
         """Published task types by name."""
         return self.prefix + b"types"

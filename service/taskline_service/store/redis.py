@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgpack
 
-from taskline_service.errors import StoreUnavailable
+from taskline_service.errors import StoreUnavailable, TasklineError
 from taskline_service.store.address import RedisAddress
 from taskline_service.store.connection import Connection, NoScript
 from taskline_service.store.scripts import SCRIPTS
@@ -150,7 +150,7 @@ class Subscription:
             try:
                 await self._listen()
                 attempt = 0
-            except StoreUnavailable as error:
+            except TasklineError as error:
                 log.debug("subscription: %s", error)
             await asyncio.sleep(backoff(attempt))
             attempt += 1

@@ -164,7 +164,7 @@ class TaskStore:
         return claims, [task_id.decode() for task_id in reply[b"dangling"]]
 
     async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
-        """Prolong leases; HELD, CANCEL or LOST for each."""
+        """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
         verdicts = list[Verdict]()
         for chunk in _chunks(claims, [0] * len(claims)):
             args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}

@@ -6,6 +6,7 @@ import logging
 from enum import Enum, auto
 from typing import Any
 
+from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.retry import attempts_left, delay_after
 from taskline_service.store.values import Completion, Failure
 from taskline_service.task import Claim, ErrorType, TaskError
@@ -21,8 +22,6 @@ from taskline_service.worker.outcomes import Outcome
 from taskline_service.worker.threads import Interrupted, run_in_thread
 
 log = logging.getLogger(__name__)
-
-MAX_RESULT_BYTES = 5 * 1024 * 1024
 
 
 class StopReason(Enum):
@@ -71,7 +70,7 @@ class Attempt:
             return self._failure(
                 TaskError(error_type=ErrorType.TIMEOUT, message=message, is_retryable=True)
             )
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # task code may raise anything
+        except BaseException as error:  # task code may raise anything
             return self._failure(error_from(error))
 
     async def _result(self) -> bytes:

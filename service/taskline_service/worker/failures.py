@@ -5,6 +5,7 @@ from types import TracebackType
 
 from taskline_service.task import ErrorType, TaskError
 
+MAX_NAME_BYTES = 512
 MAX_MESSAGE_BYTES = 4 * 1024
 MAX_TRACEBACK_BYTES = 64 * 1024
 _OUR_PACKAGE = __name__.split(".", 1)[0]
@@ -23,22 +24,23 @@ def error_from(exception: BaseException) -> TaskError:
 
 def qualified_name(cls: type) -> str:
     """Such as "builtins.ValueError"."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    name = f"{cls.__module__}.{cls.__qualname__}".encode("utf-8", "replace").decode()
+    return cut_end(name, MAX_NAME_BYTES)
 
 
 def _text_of(exception: BaseException) -> str:
     try:
-        text = str(exception)
-    except Exception:  # foreign code: an exception that cannot even say what it is
+        text = str.encode(str(exception), "utf-8", "replace").decode()
+    except BaseException:  # foreign code: an exception that cannot even say what it is
         text = ""
-    return text.encode("utf-8", "replace").decode() or type(exception).__name__
+    return text or type(exception).__name__
 
 
 def _traceback_of(exception: BaseException) -> str:
     frames = _without_our_frames(exception.__traceback__)
     try:
         lines = traceback.format_exception(type(exception), exception, frames)
-    except Exception:  # foreign code again: __str__ and __cause__ may do anything
+    except BaseException:  # foreign code again: __str__ and __cause__ may do anything
         lines = [*traceback.format_tb(frames), type(exception).__name__]
     return "".join(lines).encode("utf-8", "replace").decode()
 

@@ -103,8 +103,8 @@ class LeaseKeeper:
         with self._lock:
             if claim not in self._good_until:
                 return  # it ended meanwhile
-            if verdict is Verdict.LOST:
-                del self._good_until[claim]
+            if verdict in (Verdict.LOST, Verdict.REPEATED):
+                del self._good_until[claim]  # REPEATED: its outcome is recorded already
             else:
                 self._good_until[claim] = asked_at + self._lease.total_seconds()
         if verdict in (Verdict.LOST, Verdict.CANCEL):

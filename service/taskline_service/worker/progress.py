@@ -26,6 +26,7 @@ class ProgressSender:
         self._thread = threading.get_ident()
         self._waiting: dict[Claim, Progress] = {}
         self._written_at: dict[Claim, float] = {}
+        self._writing = asyncio.Lock()
         self._reported = asyncio.Event()
 
     def report(self, claim: Claim, progress: Progress) -> None:
@@ -37,8 +38,9 @@ class ProgressSender:
 
     async def finish(self, claim: Claim) -> None:
         """Write what is not written yet; the attempt is over."""
-        progress = self._waiting.pop(claim, None)
-        self._written_at.pop(claim, None)
+        async with self._writing:  # a write under way must not come after this one
+            progress = self._waiting.pop(claim, None)
+            self._written_at.pop(claim, None)
         if progress is not None:
             await until_stored(
                 lambda: self._store.report_progress([(claim, progress)]),
@@ -68,7 +70,8 @@ class ProgressSender:
             for claim, _ in due:
                 self._written_at[claim] = now
             try:
-                await self._store.report_progress(due)
+                async with self._writing:
+                    await self._store.report_progress(due)
             except (StoreUnavailable, StoreFull) as error:
                 log.debug("progress not stored: %s", error)
                 self._put_back(due)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from taskline_service.errors import StoreFull, StoreUnavailable
+from taskline_service.errors import TasklineError
 from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim
@@ -119,7 +119,7 @@ class Worker:
                     helper.cancel()
         finally:
             self._leases.stop()
-        with contextlib.suppress(StoreUnavailable, StoreFull):
+        with contextlib.suppress(TasklineError):
             await self._heartbeat(leaving=True)
 
     def stop(self) -> None:
@@ -144,7 +144,7 @@ class Worker:
             wanted = min(free, CLAIMS_PER_CALL)
             try:
                 claims = await self._claim(wanted)
-            except (StoreUnavailable, StoreFull) as error:
+            except TasklineError as error:  # whatever it is, it may pass
                 log.warning("no tasks for now: %s", error)
                 await self._sleep(_PAUSE_IN_TROUBLE_S)
                 continue
@@ -257,7 +257,7 @@ class Worker:
         while True:
             try:
                 await self._heartbeat()
-            except (StoreUnavailable, StoreFull) as error:
+            except TasklineError as error:
                 log.debug("heartbeat: %s", error)
             await asyncio.sleep(HEARTBEAT_EVERY_S)
 
