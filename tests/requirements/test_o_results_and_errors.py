@@ -1,0 +1,335 @@
+"""O1-O8, O13, O19-O24, O33: having the result of a task, waiting for it, and its error."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from taskline.v1 import task_pb2 as pb
+from taskline.v1 import task_service_pb2 as service
+from taskline_client import ErrorType, TaskFailed, TaskNotFound
+from taskline_service import TaskContext
+from taskline_service.rpc import waiting
+from tests.requirements.every_state import one_task_in_each_state
+from tests.requirements.wire import (
+    State,
+    enqueue,
+    get_result,
+    get_task,
+    listed,
+    result_within,
+)
+from tests.stack import Stack
+
+_ANOTHER_PROGRAM = """
+import asyncio, json, sys
+from taskline_client import TaskClient, TaskFailed
+
+async def main(address, good, bad):
+    async with TaskClient(address) as client:
+        try:
+            await client.handle(bad).result()
+        except TaskFailed as failed:
+            message = failed.error.message
+        print(json.dumps([await client.handle(good).result(), message]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def terminal(task: pb.Task) -> bool:
+    return task.state in (State.STATE_COMPLETED, State.STATE_FAILED, State.STATE_CANCELLED)
+
+
+def running(task: pb.Task) -> bool:
+    return task.state == State.STATE_RUNNING
+
+
+async def test_o1_enqueue_gives_a_new_id_without_waiting_for_execution(stack: Stack) -> None:
+    @stack.tasks.task("never.run")
+    async def never_run() -> None: ...
+
+    first, second = [await enqueue(stack, "never.run") for _ in range(2)]
+
+    assert first.id and second.id and first.id != second.id
+    assert (first.state, first.attempts) == (State.STATE_QUEUED, 0)
+
+
+async def test_o2_another_process_reads_value_and_error(stack: Stack) -> None:
+    @stack.tasks.task("divide", max_attempts=1)
+    def divide(dividend: int, divisor: int) -> int:
+        return dividend // divisor
+
+    async with stack.worker():
+        good = await enqueue(stack, "divide", dividend=42, divisor=6)
+        bad = await enqueue(stack, "divide", dividend=1, divisor=0)
+        await stack.until(good.id, terminal)
+        await stack.until(bad.id, terminal)
+    command = (sys.executable, "-c", _ANOTHER_PROGRAM, stack.address, good.id, bad.id)
+    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await program.communicate()
+
+    value, message = json.loads(output)
+    assert value == 7
+    assert "by zero" in message
+
+
+async def test_o3_a_waiting_get_result_returns_as_soon_as_the_task_ends(stack: Stack) -> None:
+    gate = asyncio.Event()
+
+    @stack.tasks.task("gated")
+    async def gated() -> str:
+        await gate.wait()
+        return "done"
+
+    async with stack.worker():
+        task = await enqueue(stack, "gated")
+        answer = asyncio.create_task(result_within(stack, task.id, timedelta(seconds=30)))
+        await stack.until(task.id, running)
+        assert not answer.done()
+        gate.set()
+        async with asyncio.timeout(10):  # far below the 30 s of the call
+            response = await answer
+
+    assert response.result.json.string_value == "done"
+    assert not response.wait_timed_out
+
+
+async def test_o4_o5_get_result_without_wait_answers_at_once_in_every_state(stack: Stack) -> None:
+    async with one_task_in_each_state(stack) as ids:
+        async with asyncio.timeout(5):
+            answers = {state: await get_result(stack, task_id) for state, task_id in ids.items()}
+
+    told = {state: answer.WhichOneof("outcome") for state, answer in answers.items()}
+    assert told == {
+        State.STATE_SCHEDULED: None,
+        State.STATE_QUEUED: None,
+        State.STATE_RUNNING: None,
+        State.STATE_RETRYING: None,
+        State.STATE_COMPLETED: "result",
+        State.STATE_FAILED: "error",
+        State.STATE_CANCELLED: "error",
+    }
+    assert all(answer.task.state == state for state, answer in answers.items())
+    assert not any(answer.wait_timed_out for answer in answers.values())
+    # Nothing returned is a result as well, and not the same as no result yet.
+    null = answers[State.STATE_COMPLETED].result
+    assert null.json.WhichOneof("kind") == "null_value"
+
+
+async def test_o6_a_wait_that_runs_out_says_so_and_shows_the_task(stack: Stack) -> None:
+    @stack.tasks.task("never.run")
+    async def never_run() -> None: ...
+
+    task = await enqueue(stack, "never.run")
+    started = asyncio.get_running_loop().time()
+    response = await result_within(stack, task.id, timedelta(milliseconds=200))
+    waited = asyncio.get_running_loop().time() - started
+
+    assert response.wait_timed_out
+    assert response.WhichOneof("outcome") is None
+    assert (response.task.id, response.task.state) == (task.id, State.STATE_QUEUED)
+    assert 0.19 < waited < 5
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_o7_an_unknown_task_is_not_found_and_never_unfinished(
+    stack: Stack, wait: bool
+) -> None:
+    request = service.GetResultRequest(task_id="nobody-knows-it", wait=wait)
+
+    with pytest.raises(grpc.aio.AioRpcError, match="nobody-knows-it") as caught:
+        await stack.stub.GetResult(request)
+    with pytest.raises(TaskNotFound) as translated:
+        await stack.client.handle("nobody-knows-it").result()
+
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert translated.value.reason == "TASK_NOT_FOUND"
+
+
+async def test_o8_a_wait_without_timeout_lasts_until_the_task_ends(stack: Stack) -> None:
+    gate = asyncio.Event()
+
+    @stack.tasks.task("gated")
+    async def gated() -> None:
+        await gate.wait()
+
+    request = service.GetResultRequest(wait=True)
+    async with stack.worker():
+        request.task_id = (await enqueue(stack, "gated")).id
+        call = stack.stub.GetResult(request)
+        await stack.until(request.task_id, running)
+        assert not call.done()
+        gate.set()
+        response = await call
+
+    assert response.task.state == State.STATE_COMPLETED
+
+
+async def test_o8_a_wait_is_over_a_little_before_the_deadline_of_the_call(stack: Stack) -> None:
+    @stack.tasks.task("never.run")
+    async def never_run() -> None: ...
+
+    task = await enqueue(stack, "never.run")
+    request = service.GetResultRequest(task_id=task.id, wait=True)
+    response = await stack.stub.GetResult(request, timeout=0.6)
+
+    assert response.wait_timed_out
+
+
+async def test_o8_a_wait_is_never_longer_than_the_longest_of_the_server(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @stack.tasks.task("never.run")
+    async def never_run() -> None: ...
+
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", timedelta(milliseconds=50))
+    task = await enqueue(stack, "never.run")
+    async with asyncio.timeout(5):
+        response = await result_within(stack, task.id, timedelta(minutes=1))
+
+    assert response.wait_timed_out
+
+
+async def test_o8_a_caller_that_goes_away_leaves_nothing_behind(stack: Stack) -> None:
+    @stack.tasks.task("never.run")
+    async def never_run() -> None: ...
+
+    hub = stack.server._hub
+    task = await enqueue(stack, "never.run")
+    call = stack.stub.GetResult(service.GetResultRequest(task_id=task.id, wait=True))
+    async with asyncio.timeout(5):
+        while not hub.watched:
+            await stack.state(task.id)
+        call.cancel()
+        while hub.watched:
+            await stack.state(task.id)
+
+    assert call.cancelled()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("Grüße, 世界 🎈", id="string"),
+        pytest.param(0.1, id="number"),
+        pytest.param(2**63 - 1, id="64 bits"),
+        pytest.param(-(2**63), id="64 bits below zero"),
+        pytest.param(True, id="true"),
+        pytest.param(False, id="false"),
+        pytest.param([1, [2, [], [None]]], id="nested list"),
+        pytest.param({"a": {"b": [1.5, None]}, "": {}}, id="object"),
+        pytest.param(None, id="null"),
+    ],
+)
+async def test_o13_any_json_value_survives_the_round_trip(stack: Stack, value: Any) -> None:
+    @stack.tasks.task("echo")
+    async def echo(value: Any, /) -> Any:
+        return value
+
+    async with stack.worker():
+        handle = await stack.client.enqueue("echo", value)
+        returned = await handle.result()
+
+    assert returned == value
+    assert type(returned) is type(value)
+    assert await stack.state(handle.id) == State.STATE_COMPLETED
+
+
+async def test_o19_an_error_is_set_only_after_a_failure(stack: Stack) -> None:
+    @stack.tasks.task("second.try", initial_backoff=timedelta(milliseconds=1))
+    async def second_try(ctx: TaskContext) -> None:
+        if ctx.attempt == 1:
+            raise ConnectionError("not yet")
+
+    async with one_task_in_each_state(stack):
+        tasks = await listed(stack)
+        async with stack.worker():
+            recovered = await enqueue(stack, "second.try")
+            await stack.until(recovered.id, terminal)
+
+    failed = {State.STATE_RETRYING, State.STATE_FAILED, State.STATE_CANCELLED}
+    assert {task.state for task in tasks if task.HasField("error")} == failed
+    assert not (await get_task(stack, recovered.id)).HasField("error")
+
+
+async def test_o20_the_kind_of_an_error_is_a_stable_word(stack: Stack) -> None:
+    wire_names = [name for name in pb.TaskError.Type.keys() if name != "TYPE_UNSPECIFIED"]
+    assert {f"TYPE_{kind.name}" for kind in ErrorType} == set(wire_names)
+    assert all(str(kind) == kind.name.lower() for kind in ErrorType)
+
+    async with one_task_in_each_state(stack) as ids:
+        error = (await get_result(stack, ids[State.STATE_FAILED])).error
+        with pytest.raises(TaskFailed) as failed:
+            await stack.client.handle(ids[State.STATE_FAILED]).result()
+
+    assert error.error_type == pb.TaskError.TYPE_RUNTIME
+    assert failed.value.error.error_type == "runtime"
+
+
+async def test_o21_o22_an_error_has_a_message_and_its_traceback(stack: Stack) -> None:
+    @stack.tasks.task("silent", max_attempts=1)
+    async def silent() -> None:
+        raise ValueError
+
+    async with stack.worker():
+        error = (await result_within(stack, (await enqueue(stack, "silent")).id)).error
+
+    assert error.message == "ValueError"  # it said nothing itself
+    assert error.traceback.startswith("Traceback (most recent call last):")
+    assert "in silent\n    raise ValueError" in error.traceback
+
+
+async def test_o22_where_there_is_no_traceback_there_is_none(stack: Stack) -> None:
+    @stack.tasks.task("endless", max_attempts=1, timeout=timedelta(milliseconds=20))
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async with stack.worker():
+        error = (await result_within(stack, (await enqueue(stack, "endless")).id)).error
+
+    assert error.error_type == pb.TaskError.TYPE_TIMEOUT
+    assert error.traceback == ""
+
+
+async def test_o23_o24_an_error_tells_its_retries_and_its_time(stack: Stack) -> None:
+    @stack.tasks.task("hopeless", max_attempts=3, initial_backoff=timedelta(milliseconds=1))
+    async def hopeless() -> None:
+        raise ConnectionError("never")
+
+    async with stack.worker():
+        task = await enqueue(stack, "hopeless")
+        failed_once = await enqueue(stack, "hopeless")
+        response = await result_within(stack, task.id)
+        once = await stack.until(failed_once.id, terminal)
+
+    first, last = response.task.start_time, response.task.end_time
+    assert (response.task.attempts, response.error.retry_count) == (3, 2)
+    assert response.error.error_time == last
+    assert first.ToMicroseconds() <= last.ToMicroseconds()
+    assert [attempt.error.retry_count for attempt in once.attempt_history] == [0, 1, 2]
+
+
+async def test_o33_the_five_outcomes_are_five_different_answers(stack: Stack) -> None:
+    async with one_task_in_each_state(stack) as ids:
+        unfinished = ids[State.STATE_RUNNING]
+        value = await get_result(stack, ids[State.STATE_COMPLETED])
+        error = await get_result(stack, ids[State.STATE_FAILED])
+        not_done = await get_result(stack, unfinished)
+        timed_out = await result_within(stack, unfinished, timedelta(milliseconds=20))
+        with pytest.raises(grpc.aio.AioRpcError) as not_found:
+            await get_result(stack, "nobody-knows-it")
+
+    assert not_found.value.code() is grpc.StatusCode.NOT_FOUND
+    answers = (value, error, not_done, timed_out)
+    assert [(a.WhichOneof("outcome"), a.wait_timed_out) for a in answers] == [
+        ("result", False),
+        ("error", False),
+        (None, False),
+        (None, True),
+    ]
