@@ -103,6 +103,15 @@ def serve(
             help="Allow --listen beyond loopback, without TLS and tokens.",
         ),
     ] = False,
+    reflection: Annotated[
+        bool | None,
+        typer.Option(
+            "--reflection/--no-reflection",
+            envvar="TASKLINE_REFLECTION",
+            help="Let callers such as grpcurl ask what there is to call.",
+            show_default="only on loopback",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -137,6 +146,7 @@ def serve(
             lease_s=lease,
             grace_s=grace,
             insecure=insecure,
+            reflection=reflection,
             log_level=log_level,
         )
         # Our children are other programs: gRPC need not prepare for forks, nor warn of them.

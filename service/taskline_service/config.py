@@ -34,6 +34,8 @@ class ServeConfig:
     # MODULE:ATTRIBUTE of the registry; without it, only workers elsewhere know task types.
     tasks: str | None
     listen: ListenAddress
+    # Whether callers may ask what there is to call.
+    reflection: bool
     store: StoreChoice
     namespace: str
     # Worker processes beside the server.
@@ -58,6 +60,7 @@ class ServeConfig:
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
         insecure: bool = False,
+        reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
     ) -> Self:
         """Check the options of the command line.
@@ -65,9 +68,11 @@ class ServeConfig:
         Raises:
             WrongOption: One of them is wrong, or two contradict each other.
         """
+        address = option_values.listen(listen, insecure=insecure)
         return cls(
             tasks=option_values.tasks(tasks) if tasks is not None else None,
-            listen=option_values.listen(listen, insecure=insecure),
+            listen=address,
+            reflection=address.loopback if reflection is None else reflection,
             store=StoreChoice.parse(redis_url, data_dir),
             namespace=option_values.namespace(namespace),
             workers=option_values.workers(workers, tasks),

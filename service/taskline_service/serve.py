@@ -57,7 +57,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             embedded = await stack.enter_async_context(EmbeddedStore.start(config.store.data_dir))
             url = embedded.url
         store, address = await stack.enter_async_context(process.store_at(url, config.namespace))
-        server = RpcServer(store, address, tasks, reflection=config.listen.loopback)
+        server = RpcServer(store, address, tasks, reflection=config.reflection)
         supervisor = Supervisor(
             worker_command(config),
             count=config.workers,

@@ -24,6 +24,7 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
     assert config == ServeConfig(
         tasks=None,
         listen=ListenAddress("127.0.0.1", 50051),
+        reflection=True,
         store=StoreChoice(redis_url=None, data_dir=tmp_path),
         namespace="default",
         workers=0,
@@ -143,3 +144,11 @@ def test_what_cannot_name_a_queue_is_refused(queues: str) -> None:
 
 def test_a_log_level_is_one_of_logging() -> None:
     assert LogLevel("warning").number == 30
+
+
+def test_reflection_is_off_beyond_loopback_unless_asked_for() -> None:
+    beyond = "0.0.0.0:0"
+
+    assert not ServeConfig.from_options(listen=beyond, insecure=True).reflection
+    assert ServeConfig.from_options(listen=beyond, insecure=True, reflection=True).reflection
+    assert not ServeConfig.from_options(reflection=False).reflection

@@ -7,7 +7,7 @@ happens in between is then in the mailbox, with a sequence above that of the tas
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -35,46 +35,45 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        # Where, in the whole of all events, the one waiting progress event of a task is.
+        # By their number, in order.
+        self._events: OrderedDict[int, Event] = OrderedDict()
+        # The number of the one waiting progress event of a task.
         self._latest_progress: dict[str, int] = {}
         self._arrived = asyncio.Event()
-        # How many events were taken or lost: turns a position in the whole into one here.
-        self._taken = 0
+        self._count = 0
 
     def put(self, event: Event) -> None:
         """Add an event."""
-        waiting_at = self._latest_progress.get(event.task_id)
-        if isinstance(event.change, Progress) and waiting_at is not None:
-            # The one that waits is the last event of this task: replace it in its place.
-            self._events[waiting_at - self._taken] = event
-            return
+        waiting = self._latest_progress.pop(event.task_id, None)
         if isinstance(event.change, Progress):
-            self._latest_progress[event.task_id] = self._taken + len(self._events)
-        else:
-            self._latest_progress.pop(event.task_id, None)
+            # In the place of the old one it would come before other tasks' older events,
+            # and who continues from there would miss them.
+            if waiting is not None:
+                del self._events[waiting]
+            self._latest_progress[event.task_id] = self._count
         if len(self._events) >= MAILBOX_LENGTH:
             self.lose(event.revision)
             return
-        self._events.append(event)
-        self._arrived.set()
+        self._append(event)
 
     def lose(self, revision: int) -> None:
         """Forget everything; the watcher has to read its tasks again."""
-        self._taken += len(self._events)
         self._events.clear()
         self._latest_progress.clear()
-        self._events.append(Event("", 0, 0, revision, 0, Gap()))
+        self._append(Event("", 0, 0, revision, 0, Gap()))
+
+    def _append(self, event: Event) -> None:
+        self._events[self._count] = event
+        self._count += 1
         self._arrived.set()
 
     def take(self) -> Event | None:
         """The next event, if there is one."""
         if not self._events:
             return None
-        event = self._events.popleft()
-        if self._latest_progress.get(event.task_id) == self._taken:
+        number, event = self._events.popitem(last=False)
+        if self._latest_progress.get(event.task_id) == number:
             del self._latest_progress[event.task_id]
-        self._taken += 1
         if not self._events:
             self._arrived.clear()
         return event

@@ -84,8 +84,8 @@ class Redis:
         try:
             reply = await self.call(b"EVALSHA", script.sha, b"1", prefix, packed, **options)
         except NoScript:
-            await self.call(b"SCRIPT", b"LOAD", script.source, **options)
-            reply = await self.call(b"EVALSHA", script.sha, b"1", prefix, packed, **options)
+            # Runs and keeps it, in one: a flush of the scripts cannot come in between.
+            reply = await self.call(b"EVAL", script.source, b"1", prefix, packed, **options)
         return msgpack.unpackb(reply, raw=True, strict_map_key=False)
 
     async def _connected(self, give_up: float) -> Connection:

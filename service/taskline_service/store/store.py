@@ -363,6 +363,7 @@ def _entry(new: NewTask) -> dict[str, Any]:
         "queue_timeout": None if spec.queue_timeout is None else to_us(spec.queue_timeout),
         "due": new.due_us,
         "delay": None if new.delay is None else to_us(new.delay),
+        "uid": spec.uid,
         "request_id": spec.request_id or None,
         "digest": spec.digest or None,
         "on_conflict": new.on_conflict.value,

@@ -1,6 +1,6 @@
 -- Accepts tasks, in order.
 -- args: tasks = { { id, line, spec, priority, queue_timeout (us), due (us) or delay (us),
---       request_id, digest, on_conflict = 'reject' | 'use_existing' | 'replace_terminal' } },
+--       uid, request_id, digest, on_conflict = 'reject' | 'use_existing' | 'replace_terminal' } },
 --       partial: accept those that can be, instead of none if one cannot,
 --       check_only: change nothing
 -- Returns { rev, outcomes = { { status, create, due, uid, state } } }; status is 'created',
@@ -17,7 +17,9 @@ local function check(entry)
   local spec = cmsgpack.unpack(read_first(PREFIX .. 's:' .. entry.id))
   local outcome = { uid = spec.u or entry.id, state = task.state }
   local request_id = spec.r or (spec.d and entry.id)
-  if entry.request_id and request_id == entry.request_id then
+  if outcome.uid == entry.uid then
+    outcome.status = 'repeated'  -- this very call: its answer got lost
+  elseif entry.request_id and request_id == entry.request_id then
     outcome.status = spec.d == entry.digest and 'repeated' or 'reused'
   elseif entry.on_conflict == 'use_existing' then
     outcome.status = 'existing'

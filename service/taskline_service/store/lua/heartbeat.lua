@@ -6,9 +6,9 @@ if args.leaving then
   redis.call('ZREM', PREFIX .. 'workers', args.worker)
   redis.call('DEL', key)
 else
+  redis.call('ZREMRANGEBYSCORE', PREFIX .. 'workers', '-inf', now - args.ttl)
   redis.call('SET', key, args.about, 'PX', math.ceil(args.ttl / 1000))
   redis.call('ZADD', PREFIX .. 'workers', now, args.worker)
-  redis.call('ZREMRANGEBYSCORE', PREFIX .. 'workers', '-inf', now - args.ttl)
 end
 -- A type stays known while somebody can run it.
 for _, name in ipairs(args.types) do

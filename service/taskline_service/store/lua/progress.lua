@@ -8,6 +8,7 @@ for i, report in ipairs(args.reports) do
   if task then
     report.progress.at = now
     local progress = cmsgpack.pack(report.progress)
+    redis.call('DEL', PREFIX .. 'g:' .. task.id)  -- see the rules on memory: it must be able to end
     redis.call('SET', PREFIX .. 'g:' .. task.id, progress)
     emit(task, { kind = 'progress', progress = progress })
     redis.call('HSET', PREFIX .. 't:' .. task.id, 'sq', task.sequence, 'up', now)

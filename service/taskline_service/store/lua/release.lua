@@ -15,6 +15,9 @@ for i, claim in ipairs(args.claims) do
         'no', '')
       remember_attempt(task)
       put_ready(task)
+      if task.queue_timeout then  -- counts anew: a worker had started it in time
+        redis.call('ZADD', PREFIX .. 'queue_timeouts', now + task.queue_timeout, task.id)
+      end
     end
   end
   verdicts[i] = why or 'ok'

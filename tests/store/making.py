@@ -1,0 +1,117 @@
+"""Short ways to bring the tasks of a store to where a test wants them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from taskline_service.store import TaskStore
+from taskline_service.store.values import Completion, Conflict, Failure, ListQuery, NewTask
+from taskline_service.task import Claim, ErrorType, TaskError, TaskSpec, TaskState
+
+LEASE = timedelta(minutes=1)
+NO_TIME = timedelta(0)
+AN_HOUR = timedelta(hours=1)
+BROKEN = TaskError(
+    error_type=ErrorType.RUNTIME,
+    message="no good",
+    exception_class="builtins.ValueError",
+    traceback="Traceback: no good",
+    is_retryable=True,
+)
+
+_T = TypeVar("_T")
+
+
+def new_task(
+    task_id: str,
+    *,
+    task_type: str = "work",
+    queue: str = "default",
+    delay: timedelta | None = None,
+    due_us: int | None = None,
+    on_conflict: Conflict = Conflict.REJECT,
+    **fields: Any,
+) -> NewTask:
+    """A task to be enqueued; `fields` are those of its TaskSpec."""
+    fields.setdefault("uid", task_id)
+    spec = TaskSpec(id=task_id, task_type=task_type, queue=queue, **fields)
+    return NewTask(spec=spec, delay=delay, due_us=due_us, on_conflict=on_conflict)
+
+
+async def enqueue(store: TaskStore, *tasks: NewTask | str) -> None:
+    """Enqueue tasks; a text stands for a task with this id."""
+    new = [new_task(task) if isinstance(task, str) else task for task in tasks]
+    outcomes = await store.enqueue(new)
+    assert all(outcome.task is not None for outcome in outcomes), outcomes
+
+
+async def claim_all(
+    store: TaskStore,
+    count: int = 100,
+    *,
+    types: Sequence[str] = ("work",),
+    queues: Sequence[str] | None = None,
+    worker: str = "worker-1",
+    lease: timedelta = LEASE,
+) -> list[Claim]:
+    """What a worker gets that asks once."""
+    claims, dangling = await store.claim(
+        types, count=count, worker=worker, lease=lease, queues=queues
+    )
+    assert not dangling
+    return claims
+
+
+async def claim_one(
+    store: TaskStore, *, worker: str = "worker-1", lease: timedelta = LEASE
+) -> Claim:
+    """The next task; there must be one."""
+    (claim,) = await claim_all(store, 1, worker=worker, lease=lease)
+    return claim
+
+
+async def claimed(
+    store: TaskStore, new: NewTask | str, *, worker: str = "worker-1", lease: timedelta = LEASE
+) -> Claim:
+    """Enqueue a task and claim it."""
+    await enqueue(store, new)
+    claim = await claim_one(store, worker=worker, lease=lease)
+    assert claim.task_id == (new if isinstance(new, str) else new.spec.id)
+    return claim
+
+
+async def reach(store: TaskStore, state: TaskState, task_id: str) -> Claim | None:
+    """Make a task that is in this state; returns its claim if it ever had one."""
+    if state is TaskState.SCHEDULED:
+        await enqueue(store, new_task(task_id, delay=AN_HOUR))
+        return None
+    if state is TaskState.QUEUED:
+        await enqueue(store, task_id)
+        return None
+    claim = await claimed(store, task_id)
+    match state:
+        case TaskState.RETRYING:
+            await store.fail([Failure(claim, BROKEN, AN_HOUR)])
+        case TaskState.COMPLETED:
+            await store.complete([Completion(claim, b'"done"')])
+        case TaskState.FAILED:
+            await store.fail([Failure(claim, BROKEN, None)])
+        case TaskState.CANCELLED:
+            await store.cancel(task_id)
+            await store.release([claim])
+    assert (await store.get(task_id)).state is state
+    return claim
+
+
+async def states(store: TaskStore) -> dict[str, TaskState]:
+    """The state of every task."""
+    page = await store.list(ListQuery(), count=1000)
+    return {task.id: task.state for task in page.tasks}
+
+
+async def until(look: Callable[[], Awaitable[_T]]) -> _T:
+    """Look again and again until there is something; returns it."""
+    async with asyncio.timeout(10):
+        while not (found := await look()):
+            pass
+    return found
