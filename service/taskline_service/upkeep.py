@@ -33,10 +33,8 @@ class Upkeep:
     def __init__(self, store: TaskStore) -> None:
         self._store = store
         self._nudged = asyncio.Event()
-
-    def nudge(self) -> None:
-        """Look again at once: something was scheduled, perhaps soon."""
-        self._nudged.set()
+        # What this process schedules may be due soon.
+        store.on_scheduled = self._nudged.set
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -75,7 +75,6 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
             concurrency=config.concurrency,
             lease=config.lease,
             around_attempt=functools.partial(traced, worker=worker_id),
-            on_retry=upkeep.nudge,
         )
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(upkeep.run())

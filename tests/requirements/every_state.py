@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
+from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from tests.requirements.wire import State, enqueue
 from tests.stack import Stack
@@ -51,8 +53,12 @@ async def one_task_in_each_state(stack: Stack) -> AsyncIterator[dict[State.Value
             State.STATE_CANCELLED: unwanted.id,
         }
         for state, task_id in ids.items():
-            await stack.until(task_id, lambda task, wanted=state: task.state == wanted)
+            await stack.until(task_id, partial(_is_in, state))
         try:
             yield ids
         finally:
             let_go.set()
+
+
+def _is_in(state: State.ValueType, task: pb.Task) -> bool:
+    return task.state == state

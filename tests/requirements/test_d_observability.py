@@ -147,10 +147,10 @@ async def test_d8_watch_streams_typed_events(stack: Stack) -> None:
         return "done"
 
     handle = await stack.client.enqueue("steps")
-    events = []
-    async with aclosing(handle.watch()) as watch, stack.worker():
-        async for event in watch:
-            events.append(event)
+    async with aclosing(handle.watch()) as watch:
+        events = [await anext(watch)]
+        async with stack.worker():
+            events += [event async for event in watch]
 
     assert [type(event) for event in events] == [Snapshot, StateChanged, ProgressReported, Ended]
     assert isinstance(events[0], Snapshot) and events[0].task.state is TaskState.QUEUED
@@ -270,7 +270,7 @@ async def test_d14_an_event_reaches_its_watcher_in_real_time(stack: Stack) -> No
             await seen.wait()
 
     task = await enqueue(stack, "in.steps")
-    request = service.WatchRequest(task_ids=[task.id])
+    request = service.WatchRequest(task_ids=[task.id], resume_token=task.resume_token)
     request.min_progress_interval.FromMilliseconds(20)
     async with stack.worker():
         async for event in stack.stub.Watch(request):

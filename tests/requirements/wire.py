@@ -72,4 +72,3 @@ def states_told(events: list[pb.TaskEvent]) -> list[State.ValueType]:
         for event in events
         if (kind := event.WhichOneof("event")) in ("state_changed", "ended")
     ]
-

@@ -1,11 +1,20 @@
 """Short ways to bring the tasks of a store to where a test wants them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
+from taskline_service.ids import new_id
 from taskline_service.store import TaskStore
-from taskline_service.store.values import Completion, Conflict, Failure, ListQuery, NewTask
+from taskline_service.store.values import (
+    Completion,
+    Conflict,
+    Failure,
+    ListQuery,
+    NewTask,
+    Reclaimed,
+)
 from taskline_service.task import Claim, ErrorType, TaskError, TaskSpec, TaskState
 
 LEASE = timedelta(minutes=1)
@@ -19,8 +28,6 @@ BROKEN = TaskError(
     is_retryable=True,
 )
 
-_T = TypeVar("_T")
-
 
 def new_task(
     task_id: str,
@@ -33,7 +40,7 @@ def new_task(
     **fields: Any,
 ) -> NewTask:
     """A task to be enqueued; `fields` are those of its TaskSpec."""
-    fields.setdefault("uid", task_id)
+    fields.setdefault("uid", new_id())
     spec = TaskSpec(id=task_id, task_type=task_type, queue=queue, **fields)
     return NewTask(spec=spec, delay=delay, due_us=due_us, on_conflict=on_conflict)
 
@@ -109,9 +116,18 @@ async def states(store: TaskStore) -> dict[str, TaskState]:
     return {task.id: task.state for task in page.tasks}
 
 
-async def until(look: Callable[[], Awaitable[_T]]) -> _T:
-    """Look again and again until there is something; returns it."""
+async def promote(store: TaskStore, count: int) -> None:
+    """Put this many tasks on their queue as they become due."""
+    promoted = 0
     async with asyncio.timeout(10):
-        while not (found := await look()):
-            pass
-    return found
+        while promoted < count:
+            promoted += (await store.promote()).count
+
+
+async def reclaim(store: TaskStore, count: int, *, retry_delay: timedelta) -> list[Reclaimed]:
+    """Take this many tasks back as their leases run out."""
+    reclaimed = list[Reclaimed]()
+    async with asyncio.timeout(10):
+        while len(reclaimed) < count:
+            reclaimed += await store.reclaim(retry_delay=retry_delay)
+    return reclaimed

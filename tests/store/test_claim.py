@@ -5,10 +5,21 @@ import asyncio
 import pytest
 
 from taskline_service.store import TaskStore
-from taskline_service.store.values import Completion, Verdict
-from taskline_service.task import TaskState
+from taskline_service.store.values import Completion, Failure, Verdict
+from taskline_service.task import Progress, TaskState
 from tests.census import all_keys
-from tests.store.making import LEASE, claim_all, claim_one, enqueue, new_task, states
+from tests.store.making import (
+    BROKEN,
+    LEASE,
+    NO_TIME,
+    claim_all,
+    claim_one,
+    claimed,
+    enqueue,
+    new_task,
+    promote,
+    states,
+)
 
 
 async def test_a_claim_brings_all_that_a_worker_needs(store: TaskStore) -> None:
@@ -78,8 +89,7 @@ async def test_tasks_of_many_lines_come_in_one_order(store: TaskStore, at_once: 
     types, queues = ["x", "y", "z"], ["p", "q"]
     ids = [f"t-{i}" for i in range(60)]
     for i, task_id in enumerate(ids):
-        line = {"task_type": types[i % 3], "queue": queues[i * i % 2]}
-        await enqueue(store, new_task(task_id, **line))
+        await enqueue(store, new_task(task_id, task_type=types[i % 3], queue=queues[i // 2 % 2]))
 
     got = list[str]()
     while claims := await claim_all(store, at_once, types=types):
@@ -103,8 +113,7 @@ async def test_the_most_urgent_task_comes_first_whatever_its_line(store: TaskSto
 
 
 async def test_never_more_than_asked_for(store: TaskStore) -> None:
-    lines = [{"task_type": name} for name in ("x", "y")]
-    await enqueue(store, *(new_task(f"t-{i}", **lines[i % 2]) for i in range(10)))
+    await enqueue(store, *(new_task(f"t-{i}", task_type="xy"[i % 2]) for i in range(10)))
 
     claims = await claim_all(store, 7, types=["x", "y"])
 
@@ -168,21 +177,13 @@ async def test_each_attempt_has_a_nonce_of_its_own(store: TaskStore) -> None:
 async def test_a_claim_forgets_the_error_and_progress_of_the_attempt_before(
     store: TaskStore,
 ) -> None:
-    from taskline_service.store.values import Failure
-    from taskline_service.task import Progress
-    from tests.store.making import BROKEN, NO_TIME, claimed, until
-
     first = await claimed(store, "a")
     await store.report_progress([(first, Progress(current=1))])
     await store.fail([Failure(first, BROKEN, NO_TIME)])
-    await until(lambda: _promoted(store))
+    await promote(store, 1)
 
     second = await claim_one(store)
 
     task = await store.get("a")
     assert (second.attempt, second.failures) == (2, 1)
     assert (task.error, task.progress) == (None, None)
-
-
-async def _promoted(store: TaskStore) -> int:
-    return (await store.promote()).count

@@ -37,6 +37,9 @@ _OPTIONS = (
     # Clients may ping idle streams every ten seconds; the default calls that an attack.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # By default, of a burst of more than a thousand calls some are CANCELLED, by chance.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     # Lets a balancer that only sees connections spread them again.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
 
 _DIGEST_BYTES = 6
-_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH")
+_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
 
@@ -40,17 +40,21 @@ class Position:
 
     Everything up to the event `ordinal` of `revision` has been sent. Tasks are introduced in
     the order of their ids, each in two steps: its snapshot, and its end if it had ended
-    before; `introduced` counts these steps.
+    before; `introduced` counts these steps. `held` says that progress of some task was held
+    back, which may be older than what was sent.
     """
 
     revision: int
     ordinal: int = ALL_EVENTS
     introduced: int = 0
+    held: bool = False
 
 
 def resume_token(of: bytes, position: Position) -> str:
     """Where a subscription can continue."""
-    return _encode(_RESUME.pack(of, position.revision, position.ordinal, position.introduced))
+    return _encode(
+        _RESUME.pack(of, position.revision, position.ordinal, position.introduced, position.held)
+    )
 
 
 def task_token(task_id: str, revision: int) -> str:
@@ -65,12 +69,12 @@ def resume_position(token: str, of: bytes) -> Position:
         ResumeTokenInvalid: The token is no such token, or of another subscription.
     """
     try:
-        owner, revision, ordinal, introduced = _RESUME.unpack(_decode(token))
+        owner, revision, ordinal, introduced, held = _RESUME.unpack(_decode(token))
     except (binascii.Error, ValueError, struct.error):
         raise ResumeTokenInvalid("resume_token: not a token of this service") from None
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch of other tasks")
-    return Position(revision, ordinal, introduced)
+    return Position(revision, ordinal, introduced, held)
 
 
 def page_token(of: str, *after: int | str) -> str:

@@ -2,7 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,7 +22,7 @@ from taskline_service.rpc.event_convert import end_of, event_to_pb
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
 from taskline_service.store import End, Event, EventHub, Gap, Mailbox, TaskStore
-from taskline_service.task import Progress, Task
+from taskline_service.task import Progress, Task, TaskState
 
 SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
 SHORTEST_HEARTBEAT_INTERVAL = timedelta(seconds=1)
@@ -54,6 +62,7 @@ class WatchStream:
         # Progress that came too soon after the last: the event, and when it may be sent.
         self._held: dict[str, tuple[Event, float]] = {}
         self._progress_sent_at: dict[str, float] = {}
+        self._sent_at = asyncio.get_running_loop().time()
 
     @property
     def ended(self) -> bool:
@@ -95,6 +104,9 @@ class WatchStream:
             introduced=start,
         )
         for i, task in enumerate(tasks):
+            if task.id not in self._open:  # its end was said before the gap
+                self._step((i + 1) * STEPS_PER_TASK)
+                continue
             self._sequences[task.id] = max(task.sequence, self._sequences.get(task.id, 0))
             if start <= i * STEPS_PER_TASK:
                 self._step(i * STEPS_PER_TASK + (1 if task.state.terminal else STEPS_PER_TASK))
@@ -120,6 +132,9 @@ class WatchStream:
         for event in missed:
             if event.task_id in known and self._is_new(event):
                 yield await self._send(event)
+        if position.held:
+            for progress in self._progress_of(task for task in tasks if task.id in known):
+                yield await self._send(progress)
         if not complete:
             async for message in self._introduce(tasks, start=position.introduced):
                 yield message
@@ -127,6 +142,13 @@ class WatchStream:
             # Its end was before the token: there is nothing more to say of it.
             if task.id in known and task.state.terminal:
                 self._open.discard(task.id)
+
+    def _progress_of(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """The progress of running tasks, where it was not sent: it is the last that happened."""
+        for task in tasks:
+            progress, sent = task.progress, self._sequences.get(task.id, 0)
+            if progress and task.state is TaskState.RUNNING and task.sequence > sent:
+                yield Event(task.id, task.sequence, progress.update_us, 0, 0, progress)
 
     async def _read(self) -> list[Task]:
         tasks = await self._store.get_many(self._ids)
@@ -155,8 +177,7 @@ class WatchStream:
 
     async def _wait(self, mailbox: Mailbox) -> bool:
         """Wait for an event, or for held progress to be due; False if a heartbeat is due first."""
-        loop = asyncio.get_running_loop()
-        heartbeat_at = loop.time() + self._options.heartbeat_interval.total_seconds()
+        heartbeat_at = self._sent_at + self._options.heartbeat_interval.total_seconds()
         wake_at = min([heartbeat_at, *(at for _, at in self._held.values())])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(wake_at):
@@ -198,11 +219,12 @@ class WatchStream:
     # Messages
 
     async def _send(self, event: Event) -> pb.TaskEvent:
+        self._sent_at = asyncio.get_running_loop().time()
         self._sequences[event.task_id] = event.sequence
         if (event.revision, event.ordinal) > (self._position.revision, self._position.ordinal):
             self._position = replace(self._position, revision=event.revision, ordinal=event.ordinal)
         if isinstance(event.change, Progress):
-            self._progress_sent_at[event.task_id] = asyncio.get_running_loop().time()
+            self._progress_sent_at[event.task_id] = self._sent_at
         elif isinstance(event.change, End):
             self._open.discard(event.task_id)
             event = await self._with_outcome(event, event.change)
@@ -214,11 +236,17 @@ class WatchStream:
         """The end with its result or error, read if it was too long to come along."""
         if end.result is not None or end.error is not None:
             return event
-        return replace(event, change=end_of(*await self._store.get_outcome(event.task_id)))
+        task, result = await self._store.get_outcome(event.task_id)
+        # Another task may have taken its place meanwhile, and its outcome is not ours to tell.
+        return (
+            replace(event, change=end_of(task, result)) if task.end_us == event.event_us else event
+        )
 
     async def _end(self, task: Task) -> pb.TaskEvent:
         """The end of a task that had ended before it was watched."""
         whole, result = await self._store.get_outcome(task.id)
+        if whole.end_us != task.end_us:  # replaced meanwhile
+            whole, result = task, None
         end = end_of(whole, result)
         event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
         message = event_to_pb(event, self._options.payload_format)
@@ -233,6 +261,7 @@ class WatchStream:
         return message
 
     def _heartbeat(self) -> pb.TaskEvent:
+        self._sent_at = asyncio.get_running_loop().time()
         message = pb.TaskEvent(resume_token=self._token())
         message.event_time.GetCurrentTime()
         message.heartbeat.SetInParent()
@@ -242,4 +271,5 @@ class WatchStream:
         self._position = replace(self._position, introduced=introduced)
 
     def _token(self) -> str:
-        return tokens.resume_token(self._subscription, self._position)
+        position = replace(self._position, held=bool(self._held))
+        return tokens.resume_token(self._subscription, position)

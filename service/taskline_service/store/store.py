@@ -1,7 +1,7 @@
 """The moves of tasks, each one script, and the reading of tasks."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -87,6 +87,8 @@ class TaskStore:
         self.keys = keys
         self.result_ttl = result_ttl
         self.record_ttl = record_ttl
+        # Called when a task was given a time to wait for.
+        self.on_scheduled: Callable[[], None] = _nobody
         self._max_lost = max_lost
         self._record_ttl_us = to_us(record_ttl)
 
@@ -107,7 +109,10 @@ class TaskStore:
             checked = [o for c in chunks for o in await self._enqueue(c, check_only=True)]
             if not all(outcome.status.accepted for outcome in checked):
                 return checked
-        return [o for c in chunks for o in await self._enqueue(c, partial=partial)]
+        outcomes = [o for c in chunks for o in await self._enqueue(c, partial=partial)]
+        if any(new.delay is not None or new.due_us is not None for new in tasks):
+            self.on_scheduled()
+        return outcomes
 
     async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         """What `enqueue` would answer; changes nothing."""
@@ -214,6 +219,8 @@ class TaskStore:
             ]
             args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
             verdicts += _verdicts(await self._script("fail", args))
+        if any(f.retry_delay is not None for f in failures):
+            self.on_scheduled()
         return verdicts
 
     async def release(self, claims: Sequence[Claim]) -> list[Verdict]:
@@ -351,6 +358,10 @@ class TaskStore:
 
 def _cancelled(reason: str) -> TaskError:
     return TaskError(error_type=ErrorType.CANCELLED, message=reason or "the task was cancelled")
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _entry(new: NewTask) -> dict[str, Any]:

@@ -100,15 +100,15 @@ class ProgressReporter:
             return self._moved(done, self._state.total)
 
     def set_total(self, n: float | None) -> Awaitable[None]:
-        """Say how many units there are; None if that is unknown.
+        """Say how many units there are; None, or nothing above 0, if that is unknown.
 
         Raises:
             TypeError: `n` is not a number.
-            ValueError: `n` is not finite, or not greater than 0.
+            ValueError: `n` is not finite.
         """
         total = None if n is None else _number("total", n)
         if total is not None and total <= 0:
-            raise ValueError("total must be greater than 0; None if it is unknown")
+            total = None  # an empty list of work is no error, and has no percentage
         with self._lock:
             return self._moved(self._state.current, total)
 

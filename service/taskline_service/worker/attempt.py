@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 import logging
 from enum import Enum, auto
 from typing import Any
@@ -98,9 +99,11 @@ class Attempt:
         if self._definition.is_async:
             return await function()
         try:
-            return await run_in_thread(function, name=f"task-{self.claim.task_id}")
+            value = await run_in_thread(function, name=f"task-{self.claim.task_id}")
         except Interrupted:
             raise asyncio.CancelledError from None
+        # A plain function around an `async def` one, as a decorator makes it.
+        return await value if inspect.isawaitable(value) else value
 
     def _timeout(self) -> float:
         timeout = self.claim.spec.execution_timeout or self._definition.execution_timeout

@@ -6,6 +6,7 @@ import threading
 
 from taskline_service.errors import StoreFull, StoreUnavailable
 from taskline_service.store import TaskStore
+from taskline_service.store.values import Verdict
 from taskline_service.task import Claim, Progress
 from taskline_service.worker.persist import until_stored
 
@@ -31,10 +32,12 @@ class ProgressSender:
 
     def report(self, claim: Claim, progress: Progress) -> None:
         """Take the latest progress of a task, from any thread."""
+        # Kept here and now: sent through the loop, it could come after a newer one.
+        self._waiting[claim] = progress
         if threading.get_ident() == self._thread:
-            self._note(claim, progress)
+            self._reported.set()
         else:
-            self._loop.call_soon_threadsafe(self._note, claim, progress)
+            self._loop.call_soon_threadsafe(self._reported.set)
 
     async def finish(self, claim: Claim) -> None:
         """Write what is not written yet; the attempt is over."""
@@ -57,25 +60,25 @@ class ProgressSender:
                 await asyncio.sleep(pause)
                 self._reported.set()
 
-    def _note(self, claim: Claim, progress: Progress) -> None:
-        self._waiting[claim] = progress
-        self._reported.set()
-
     async def _write_due(self) -> float:
         """Write what may be written now; returns how long the rest has to wait."""
         now = self._loop.time()
-        due_at = {c: self._written_at.get(c, -INTERVAL_S) + INTERVAL_S for c in self._waiting}
+        waiting = list(self._waiting)  # at one stroke: threads add to it
+        due_at = {c: self._written_at.get(c, -INTERVAL_S) + INTERVAL_S for c in waiting}
         due = [(c, self._waiting.pop(c)) for c, at in due_at.items() if at <= now]
         if due:
             for claim, _ in due:
                 self._written_at[claim] = now
             try:
                 async with self._writing:
-                    await self._store.report_progress(due)
+                    verdicts = await self._store.report_progress(due)
             except (StoreUnavailable, StoreFull) as error:
                 log.debug("progress not stored: %s", error)
                 self._put_back(due)
                 return _PAUSE_IN_TROUBLE_S
+            for (claim, _), verdict in zip(due, verdicts, strict=True):
+                if verdict is not Verdict.OK:  # reported after the end: nobody would tidy up
+                    self._written_at.pop(claim, None)
         later = [at for at in due_at.values() if at > now]
         return max(0.0, min(later) - self._loop.time()) if later else 0.0
 

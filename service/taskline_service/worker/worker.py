@@ -54,7 +54,6 @@ class Worker:
         concurrency: int = 16,
         lease: timedelta = timedelta(seconds=30),
         around_attempt: AroundAttempt = _nothing_around,
-        on_retry: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to work.
 
@@ -68,7 +67,6 @@ class Worker:
             concurrency: Tasks at once.
             lease: How long the store waits for a sign of life before it gives a task to another.
             around_attempt: Wraps each execution, as tracing does.
-            on_retry: Called when an attempt failed that will be repeated.
         """
         self._store = store
         self._directory = Directory(store.redis, store.keys)
@@ -79,7 +77,6 @@ class Worker:
         self._queues = queues
         self._concurrency = concurrency
         self._around_attempt = around_attempt
-        self._on_retry = on_retry
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._stopping = False
@@ -233,8 +230,6 @@ class Worker:
             log.info(
                 "task %s: attempt %d failed (%s)", claim.task_id, claim.attempt, error.error_type
             )
-            if outcome.retry_delay is not None:
-                self._on_retry()
         else:
             log.debug("task %s: attempt %d completed", claim.task_id, claim.attempt)
 

@@ -91,9 +91,12 @@ def test_an_increment_of_nothing_is_accepted(progress: ProgressReporter) -> None
 
 
 @pytest.mark.parametrize("total", [0, -1, -0.0])
-def test_f6_3_a_total_must_be_greater_than_zero(progress: ProgressReporter, total: float) -> None:
-    with pytest.raises(ValueError, match="greater than 0"):
-        progress.set_total(total)
+def test_d11_f6_3_a_total_of_nothing_counts_as_unknown(
+    progress: ProgressReporter, total: float
+) -> None:
+    progress.set_total(total)
+
+    assert progress.total is None
 
 
 def test_f6_3_current_stays_between_zero_and_total_and_the_cap_is_logged_once(

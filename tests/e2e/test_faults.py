@@ -1,0 +1,544 @@
+"""What Taskline survives: killed processes, restarts, a full store, tasks that misbehave."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from taskline.v1.admin_service_pb2 import ListWorkersRequest
+from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
+from taskline_client import TaskFailed
+from taskline_service import TaskContext
+from taskline_service.store import TaskStore
+from taskline_service.store.values import EnqueueStatus, NewTask
+from taskline_service.task import TaskSpec
+from tests.stack import Stack
+
+_TASKS = '''
+import asyncio
+from taskline_service import TaskContext, TaskRegistry
+
+tasks = TaskRegistry()
+
+@tasks.task("add")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+@tasks.task("hold")
+async def hold(ctx: TaskContext) -> int:
+    """The first attempt never ends."""
+    if ctx.attempt == 1:
+        await asyncio.Event().wait()
+    return ctx.attempt
+'''
+
+_LIMIT = timedelta(seconds=30)
+_LIMIT_PB = Duration(seconds=30)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path has room for sockets."""
+    with tempfile.TemporaryDirectory(prefix="taskline-test-") as folder:
+        yield Path(folder)
+
+
+@dataclass(slots=True)
+class Served:
+    """A running `taskline serve`, and plain stubs that call it."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    tasks: TaskServiceStub
+    admin: AdminServiceStub
+
+    async def enqueue(self, task_type: str, task_id: str, task_input: bytes = b"{}") -> None:
+        await self.tasks.Enqueue(
+            pb.EnqueueRequest(
+                task_type=task_type, task_id=task_id, input=task_pb2.Payload(json_bytes=task_input)
+            )
+        )
+
+    async def result(self, task_id: str) -> bytes:
+        request = pb.GetResultRequest(
+            task_id=task_id, timeout=_LIMIT_PB, payload_format=task_pb2.PAYLOAD_FORMAT_JSON_BYTES
+        )
+        return (await self.tasks.GetResult(request)).result.json_bytes
+
+    async def running(self, task_id: str) -> task_pb2.Task:
+        """The task, once it runs."""
+        call = self.tasks.Watch(pb.WatchRequest(task_ids=[task_id]))
+        try:
+            async for _ in call:
+                request = pb.GetTaskRequest(task_id=task_id)
+                task = (await self.tasks.GetTask(request)).task
+                if task.state == task_pb2.Task.STATE_RUNNING:
+                    return task
+        finally:
+            call.cancel()
+        raise AssertionError("it ended")
+
+    async def end(self, *, kill: bool = False) -> int:
+        """Stop it, with SIGTERM unless `kill`; returns its exit code."""
+        self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def serving(folder: Path, *options: str) -> AsyncIterator[Served]:
+    """A `taskline serve` of its own on the data in this folder, until the block ends."""
+    process = await start(folder, *options, "--listen", "127.0.0.1:0")
+    try:
+        assert process.stdout
+        async with asyncio.timeout(20):
+            ready = (await process.stdout.readline()).decode()
+        assert ready.startswith("taskline: serving on "), ready
+        address = ready.split()[-1]
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Served(process, address, TaskServiceStub(channel), AdminServiceStub(channel))
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def start(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    (folder / "faulty_tasks.py").write_text(_TASKS)
+    return await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("taskline"),
+        *("serve", "--tasks", "faulty_tasks:tasks", "--data-dir", str(folder / "data")),
+        *options,
+        cwd=folder,
+        env=os.environ | {"XDG_RUNTIME_DIR": str(folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def refused(folder: Path, *options: str) -> tuple[int, str]:
+    """The exit code and the complaint of a `taskline serve` that does not come to serve."""
+    process = await start(folder, *options)
+    output, complaint = await process.communicate()
+    assert not output
+    return process.returncode or 0, complaint.decode()
+
+
+async def rest_of(
+    watch: "grpc.aio.UnaryStreamCall[pb.WatchRequest, task_pb2.TaskEvent]",
+) -> list[task_pb2.TaskEvent]:
+    """What a watch says that was read from before."""
+    events = list[task_pb2.TaskEvent]()
+    while isinstance(event := await watch.read(), task_pb2.TaskEvent):
+        events.append(event)
+    return events
+
+
+def process_of(worker: str) -> int:
+    """The process of a worker: the last but one part of its id."""
+    return int(worker.split("-")[-2])
+
+
+async def test_another_attempt_completes_what_a_killed_worker_had_begun(short_path: Path) -> None:
+    async with serving(short_path, "--workers", "1", "--lease", "1") as served:
+        await served.enqueue("hold", "held")
+        first = await served.running("held")
+        watch = served.tasks.Watch(pb.WatchRequest(task_ids=["held"]))
+        await watch.read()
+
+        os.kill(process_of(first.worker), signal.SIGKILL)
+        result = await served.result("held")
+
+        ends = [event.ended for event in await rest_of(watch) if event.HasField("ended")]
+        task = (await served.tasks.GetTask(pb.GetTaskRequest(task_id="held"))).task
+    assert result == b"2"
+    assert [end.state for end in ends] == [task_pb2.Task.STATE_COMPLETED]
+    assert task.attempts == 2
+    lost, done = task.attempt_history
+    assert lost.worker == first.worker != done.worker
+    assert lost.error.error_type == task_pb2.TaskError.TYPE_WORKER_LOST
+    assert not done.HasField("error")
+
+
+@pytest.mark.parametrize("kill", [pytest.param(False, id="SIGTERM"), pytest.param(True, id="-9")])
+async def test_a_restarted_server_has_every_task_and_result(short_path: Path, kill: bool) -> None:
+    async with serving(short_path, "--workers", "1") as served:
+        for i in range(20):
+            await served.enqueue("add", f"sum-{i}", b'{"a": %d, "b": 1}' % i)
+        for i in range(20):
+            await served.result(f"sum-{i}")
+        later = pb.EnqueueRequest(task_type="hold", task_id="later", delay=Duration(seconds=3600))
+        await served.tasks.Enqueue(later)
+        before = await served.tasks.ListTasks(pb.ListTasksRequest(view=task_pb2.TASK_VIEW_FULL))
+        await served.end(kill=kill)
+
+    async with serving(short_path, "--workers", "0") as served:
+        after = await served.tasks.ListTasks(pb.ListTasksRequest(view=task_pb2.TASK_VIEW_FULL))
+        results = [await served.result(f"sum-{i}") for i in range(20)]
+
+    assert len(before.tasks) == 21
+    for task in [*before.tasks, *after.tasks]:
+        task.ClearField("resume_token")  # says where the watch goes on, which grew
+    assert list(after.tasks) == list(before.tasks)
+    assert results == [b"%d" % (i + 1) for i in range(20)]
+
+
+async def test_a_server_told_to_end_lets_running_tasks_go_back_and_exits_with_0(
+    short_path: Path,
+) -> None:
+    async with serving(short_path, "--workers", "1", "--grace", "1") as served:
+        await served.enqueue("hold", "held")
+        await served.running("held")
+        waiting = served.tasks.GetResult(pb.GetResultRequest(task_id="held", wait=True))
+        watch = served.tasks.Watch(pb.WatchRequest(task_ids=["held"]))
+        await watch.read()
+
+        code = await served.end()
+
+        with pytest.raises(grpc.aio.AioRpcError) as gone:
+            await waiting
+    assert code == 0
+    assert gone.value.code() is grpc.StatusCode.UNAVAILABLE
+    async with serving(short_path, "--workers", "1") as served:
+        assert await served.result("held") == b"2"
+
+
+async def test_a_second_signal_ends_the_server_at_once_and_its_workers_with_it(
+    short_path: Path,
+) -> None:
+    async with serving(short_path, "--workers", "1", "--grace", "60") as served:
+        await served.enqueue("hold", "held")
+        task = await served.running("held")
+
+        served.process.terminate()
+        watch = served.tasks.Watch(pb.WatchRequest(task_ids=["held"]))
+        with pytest.raises(grpc.aio.AioRpcError):  # by now the first one has been heard
+            async for _ in watch:
+                pass
+        code = await served.end()
+
+        await gone(process_of(task.worker), within=20)
+    assert code not in (0, None)
+
+
+async def gone(pid: int, *, within: float) -> None:
+    """Returns when the process has ended."""
+    async with asyncio.timeout(within):
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, 0)
+                await asyncio.sleep(0.02)  # not our child, so there is no event
+
+
+async def test_a_port_in_use_is_refused(short_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        code, complaint = await refused(short_path, "--workers", "0", "--listen", address)
+
+    assert code == 1
+    assert f"cannot listen on {address}" in complaint
+    assert "Traceback" not in complaint
+
+
+async def test_a_second_server_on_one_data_directory_is_refused(short_path: Path) -> None:
+    async with serving(short_path, "--workers", "0") as served:
+        code, complaint = await refused(short_path, "--listen", "127.0.0.1:0")
+
+    assert code == 1
+    assert f"process {served.process.pid}" in complaint
+    assert "Traceback" not in complaint
+
+
+async def test_listening_beyond_loopback_is_refused(short_path: Path) -> None:
+    code, complaint = await refused(short_path, "--listen", "0.0.0.0:0")
+
+    assert code == 2
+    assert "--insecure" in complaint
+
+
+async def test_a_worker_that_dies_is_replaced(short_path: Path) -> None:
+    async with serving(short_path, "--workers", "1") as served:
+        await served.enqueue("add", "first", b'{"a": 1, "b": 1}')
+        await served.result("first")
+        (worker,) = (await served.admin.ListWorkers(ListWorkersRequest())).workers
+
+        os.kill(process_of(worker.id), signal.SIGKILL)
+        await served.enqueue("add", "second", b'{"a": 1, "b": 2}')
+
+        assert await served.result("second") == b"3"
+
+
+async def test_ten_thousand_tasks_are_executed_and_listed_once_each(stack: Stack) -> None:
+    runs = dict[int, int]()
+
+    @stack.tasks.task("count")
+    async def count(n: int) -> int:
+        runs[n] = runs.get(n, 0) + 1
+        return n
+
+    async with stack.worker(concurrency=200):
+        for start_at in range(0, 10_000, 1000):
+            await stack.stub.BatchEnqueue(
+                pb.BatchEnqueueRequest(
+                    requests=[
+                        pb.EnqueueRequest(
+                            task_type="count",
+                            task_id=f"n-{n}",
+                            input=task_pb2.Payload(json_bytes=b'{"n": %d}' % n),
+                        )
+                        for n in range(start_at, start_at + 1000)
+                    ]
+                )
+            )
+        for n in range(9_800, 10_000):
+            await stack.stub.GetResult(pb.GetResultRequest(task_id=f"n-{n}", timeout=_LIMIT_PB))
+        await until_none_is_open(stack)
+
+    listed, token, total = list[str](), "", 0
+    while True:
+        request = pb.ListTasksRequest(page_size=700, page_token=token)
+        page = await stack.stub.ListTasks(request)
+        listed += [task.id for task in page.tasks]
+        total = page.total_size
+        assert all(task.state == task_pb2.Task.STATE_COMPLETED for task in page.tasks)
+        token = page.next_page_token
+        if not token:
+            break
+    assert runs == dict.fromkeys(range(10_000), 1)
+    assert total == len(listed) == len(set(listed)) == 10_000
+
+
+async def until_none_is_open(stack: Stack) -> None:
+    """Returns when every task has ended: waits for the first open one, again and again."""
+    states = [task_pb2.Task.STATE_QUEUED, task_pb2.Task.STATE_RUNNING]
+    request = pb.ListTasksRequest(
+        filter=pb.TaskFilter(states=states), page_size=1, order_by="create_time"
+    )
+    while tasks := (await stack.stub.ListTasks(request)).tasks:
+        await stack.stub.GetResult(pb.GetResultRequest(task_id=tasks[0].id, timeout=_LIMIT_PB))
+
+
+# Tasks that misbehave
+
+
+class _BeyondException(BaseException):
+    pass
+
+
+class _Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("cannot even say what it is")
+
+
+class _Oddly(Exception):
+    pass
+
+
+_Oddly.__module__ = "no\ud800text"
+
+
+@pytest.mark.parametrize("plain", [pytest.param(False, id="async"), pytest.param(True, id="plain")])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        StopIteration(1),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+        _BeyondException(),
+        BaseExceptionGroup("several", [KeyboardInterrupt()]),
+        _Mute(),
+        _Oddly(),
+        ValueError("\x00 \ud800 " + "long" * 1_000_000),
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+async def test_whatever_a_task_raises_fails_that_task_only(
+    stack: Stack, raised: BaseException, plain: bool
+) -> None:
+    if plain:
+
+        @stack.tasks.task("odd", max_attempts=1)
+        def odd() -> None:
+            raise raised
+
+    else:
+
+        @stack.tasks.task("odd", max_attempts=1)
+        async def odd_async() -> None:
+            raise raised
+
+    @stack.tasks.task("good")
+    async def good() -> str:
+        return "well"
+
+    async with stack.worker():
+        with pytest.raises(TaskFailed):
+            await (await stack.client.enqueue("odd")).result(timeout=_LIMIT)
+
+        assert await (await stack.client.enqueue("good")).result(timeout=_LIMIT) == "well"
+
+
+async def test_a_task_that_blocks_the_event_loop_longer_than_its_lease_keeps_it(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("block")
+    async def block(ctx: TaskContext) -> int:
+        time.sleep(1.5)  # noqa: ASYNC251 - the very fault
+        return ctx.attempt
+
+    async with stack.worker(lease=timedelta(seconds=1)):
+        handle = await stack.client.enqueue("block")
+
+        assert await handle.result(timeout=_LIMIT) == 1
+
+
+async def test_a_report_after_the_end_of_its_task_changes_nothing(stack: Stack) -> None:
+    contexts = list[TaskContext]()
+
+    @stack.tasks.task("late")
+    async def late(ctx: TaskContext) -> None:
+        contexts.append(ctx)
+
+    async with stack.worker():
+        first = await stack.client.enqueue("late")
+        await first.result(timeout=_LIMIT)
+
+        await contexts[0].progress.increment(5)
+        await (await stack.client.enqueue("late")).result(timeout=_LIMIT)
+
+    assert (await first.get()).progress is None
+
+
+# A store in trouble
+
+
+async def test_a_repeated_enqueue_without_any_id_of_the_caller_makes_one_task(
+    store: TaskStore,
+) -> None:
+    new = NewTask(spec=TaskSpec(id="made-here", uid="made-here", task_type="t", queue="q"))
+
+    first = await store.enqueue([new])
+    again = await store.enqueue([new])  # as after an answer that got lost
+
+    assert first[0].status is EnqueueStatus.CREATED
+    assert again[0].status is EnqueueStatus.REPEATED
+
+
+@asynccontextmanager
+async def out_of_memory(store: TaskStore) -> AsyncIterator[None]:
+    await store.redis.call(b"CONFIG", b"SET", b"maxmemory", b"1")
+    try:
+        yield
+    finally:
+        await store.redis.call(b"CONFIG", b"SET", b"maxmemory", b"0")
+
+
+async def test_a_full_store_refuses_new_tasks_and_lets_running_ones_end(stack: Stack) -> None:
+    full = asyncio.Event()
+
+    @stack.tasks.task("work")
+    async def work(ctx: TaskContext) -> str:
+        await ctx.progress.set_total(10)
+        await full.wait()
+        for _ in range(10):
+            await ctx.progress.increment()
+        return "done"
+
+    async with stack.worker():
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id="begun"))
+        await stack.until("begun", lambda task: task.progress.total == 10)
+        async with out_of_memory(stack.store):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stack.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id="late"))
+            full.set()
+            request = pb.GetResultRequest(task_id="begun", timeout=Duration(seconds=10))
+            response = await stack.stub.GetResult(request)
+
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert response.task.state == task_pb2.Task.STATE_COMPLETED
+    assert response.task.progress.current == 10
+    with pytest.raises(grpc.aio.AioRpcError) as missing:
+        await stack.stub.GetTask(pb.GetTaskRequest(task_id="late"))
+    assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_nothing_fails_while_the_scripts_are_flushed_all_the_time(stack: Stack) -> None:
+    @stack.tasks.task("greet")
+    async def greet() -> str:
+        return "hello"
+
+    async def flush() -> None:
+        while True:
+            await stack.store.redis.call(b"SCRIPT", b"FLUSH")
+
+    flushing = asyncio.create_task(flush())
+    async with stack.worker():
+        handles = await asyncio.gather(*(stack.client.enqueue("greet") for _ in range(50)))
+        results = [await handle.result(timeout=_LIMIT) for handle in handles]
+    flushing.cancel()
+
+    assert results == ["hello"] * 50
+
+
+async def test_a_task_given_back_at_a_shutdown_gets_its_queue_timeout_anew(stack: Stack) -> None:
+    @stack.tasks.task("twice")
+    async def twice(ctx: TaskContext) -> int:
+        if ctx.attempt == 1:
+            await asyncio.Event().wait()
+        return ctx.attempt
+
+    request = pb.EnqueueRequest(
+        task_type="twice", task_id="kept", queue_timeout=Duration(seconds=1)
+    )
+    created = (await stack.stub.Enqueue(request)).task
+    async with stack.worker():
+        await stack.until("kept", lambda task: task.state == task_pb2.Task.STATE_RUNNING)
+        await _time_of_the_store_passes(stack, created.schedule_time.ToMicroseconds() + 1_100_000)
+    async with stack.worker():
+        response = await stack.stub.GetResult(
+            pb.GetResultRequest(task_id="kept", timeout=_LIMIT_PB)
+        )
+
+    assert response.task.state == task_pb2.Task.STATE_COMPLETED
+    assert response.task.attempts == 2
+
+
+async def _time_of_the_store_passes(stack: Stack, until_us: int) -> None:
+    while True:
+        seconds, us = await stack.store.redis.call(b"TIME")
+        left_us = until_us - int(seconds) * 1_000_000 - int(us)
+        if left_us <= 0:
+            return
+        await asyncio.sleep(left_us / 1e6)
+
+
+def test_a_wrong_password_of_the_store_is_told_in_one_line(redis_url: str) -> None:
+    url = redis_url.replace("unix://", "unix://:wrong@")
+    command = [str(Path(sys.executable).with_name("taskline")), "serve", "--listen", "127.0.0.1:0"]
+
+    ended = subprocess.run(
+        [*command, "--redis-url", url], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ended.returncode == 1
+    assert "cannot connect to" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,292 @@
+"""What happens to tasks by the clock."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from taskline_service.errors import TaskNotFound
+from taskline_service.store import Directory, TaskStore, WorkerInfo
+from taskline_service.store.values import Completion, Failure, Verdict
+from taskline_service.task import ErrorType, Progress, TaskState
+from tests.census import all_keys
+from tests.store.making import (
+    AN_HOUR,
+    BROKEN,
+    NO_TIME,
+    claim_all,
+    claim_one,
+    claimed,
+    enqueue,
+    new_task,
+    promote,
+    reach,
+    reclaim,
+    states,
+)
+
+A_MOMENT = timedelta(milliseconds=1)
+
+
+def brief_store(store: TaskStore, *, result: timedelta, record: timedelta) -> TaskStore:
+    """The same store, keeping ended tasks for a short while only."""
+    return TaskStore(store.redis, store.keys, result_ttl=result, record_ttl=record)
+
+
+async def expire(store: TaskStore, count: int) -> None:
+    """Drop this many results and records as their time comes."""
+    dropped = 0
+    async with asyncio.timeout(10):
+        while dropped < count:
+            dropped += (await store.expire()).count
+
+
+async def due_by_now(store: TaskStore, task_id: str) -> None:
+    """Wait until a task is due, without promoting it."""
+    due_us = (await store.get(task_id)).schedule_us
+    directory = Directory(store.redis, store.keys)
+    async with asyncio.timeout(10):
+        while (await directory.store_info()).time_us < due_us:
+            pass
+
+
+# Promoting
+
+
+async def test_a_task_is_promoted_when_it_is_due(store: TaskStore) -> None:
+    await enqueue(store, new_task("later", delay=AN_HOUR), new_task("soon", delay=A_MOMENT))
+
+    await promote(store, 1)
+
+    assert await states(store) == {"later": TaskState.SCHEDULED, "soon": TaskState.QUEUED}
+    assert (await claim_one(store)).task_id == "soon"
+
+
+async def test_promoting_tells_how_long_the_next_has_to_wait(store: TaskStore) -> None:
+    assert (await store.promote()).wait is None
+    await enqueue(store, new_task("a", delay=AN_HOUR))
+
+    wait = (await store.promote()).wait
+
+    assert wait is not None
+    assert timedelta(minutes=59) < wait <= AN_HOUR
+
+
+async def test_promoted_tasks_take_the_place_that_is_theirs_by_due_time(store: TaskStore) -> None:
+    await enqueue(store, *(new_task(f"t-{i}", delay=i * A_MOMENT) for i in (3, 1, 2)))
+
+    await promote(store, 3)
+
+    assert [claim.task_id for claim in await claim_all(store)] == ["t-1", "t-2", "t-3"]
+
+
+async def test_an_attempt_that_failed_is_made_again_when_its_delay_is_over(
+    store: TaskStore,
+) -> None:
+    claim = await claimed(store, "a")
+    await store.fail([Failure(claim, BROKEN, A_MOMENT)])
+
+    await promote(store, 1)
+
+    task = await store.get("a")
+    assert (task.state, task.attempts) == (TaskState.QUEUED, 1)
+    assert task.error is not None
+    assert (await claim_one(store)).attempt == 2
+
+
+async def test_promoting_is_bounded(store: TaskStore) -> None:
+    await enqueue(store, *(new_task(f"t-{i}", delay=A_MOMENT) for i in range(5)))
+    await due_by_now(store, "t-4")
+
+    counts = [(await store.promote(2)).count for _ in range(4)]
+
+    assert counts == [2, 2, 1, 0]
+
+
+async def test_a_due_id_without_a_record_is_told_and_dropped(store: TaskStore) -> None:
+    await enqueue(store, new_task("gone", delay=A_MOMENT))
+    await store.redis.call(b"DEL", store.keys.prefix + b"t:gone")
+    due = store.keys.prefix + b"due"
+    await store.redis.call(b"ZADD", due, b"1", b"gone")
+
+    assert (await store.promote()).dangling == ("gone",)
+    assert await store.redis.call(b"EXISTS", due) == 0
+
+
+# Waiting too long
+
+
+async def test_a_task_that_no_worker_starts_in_time_fails(store: TaskStore) -> None:
+    patient, hasty = new_task("patient"), new_task("hasty", queue_timeout=A_MOMENT, priority=5)
+    await enqueue(store, patient, hasty)
+
+    async with asyncio.timeout(10):
+        while not (await store.queue_timeout()).count:
+            pass
+
+    task = await store.get("hasty")
+    assert (task.state, task.attempts) == (TaskState.FAILED, 0)
+    assert task.error is not None
+    assert task.error.error_type is ErrorType.QUEUE_TIMEOUT
+    assert task.end_us >= task.schedule_us + 1000
+    assert [claim.task_id for claim in await claim_all(store)] == ["patient"]
+
+
+async def test_the_queue_timeout_counts_from_when_the_task_was_due(store: TaskStore) -> None:
+    await enqueue(store, new_task("a", delay=AN_HOUR, queue_timeout=A_MOMENT))
+
+    upkept = await store.queue_timeout()
+
+    assert (upkept.count, upkept.wait) == (0, None)
+    assert await states(store) == {"a": TaskState.SCHEDULED}
+
+
+@pytest.mark.parametrize("claims", [1, 2])
+async def test_a_started_task_does_not_time_out_in_the_queue(store: TaskStore, claims: int) -> None:
+    await enqueue(store, new_task("a", queue_timeout=AN_HOUR))
+    claim = await claim_one(store)
+    for _ in range(claims - 1):
+        await store.release([claim])
+        assert (await store.queue_timeout()).wait is not None
+        claim = await claim_one(store)
+
+    assert (await store.queue_timeout()).wait is None
+
+
+# Lost workers
+
+
+async def test_a_task_of_a_vanished_worker_is_tried_again(store: TaskStore) -> None:
+    await claimed(store, "a", worker="gone", lease=A_MOMENT)
+
+    (entry,) = await reclaim(store, 1, retry_delay=NO_TIME)
+
+    assert (entry.task_id, entry.worker, entry.state) == ("a", "gone", TaskState.RETRYING)
+    task = await store.get("a")
+    assert task.error is not None
+    assert (task.error.error_type, task.error.is_retryable) == (ErrorType.WORKER_LOST, True)
+    await promote(store, 1)
+    again = await claim_one(store)
+    assert (again.attempt, again.failures) == (2, 0)
+
+
+async def test_a_task_that_loses_too_many_workers_fails(store: TaskStore) -> None:
+    twice = TaskStore(store.redis, store.keys, max_lost=2)
+    await enqueue(twice, "a")
+    for _ in range(2):
+        await claim_one(twice, lease=NO_TIME)
+        await reclaim(twice, 1, retry_delay=NO_TIME)
+        await twice.promote()
+
+    task = await store.get("a")
+    assert (task.state, task.attempts) == (TaskState.FAILED, 2)
+    assert task.error is not None
+    assert (task.error.error_type, task.error.retry_count) == (ErrorType.WORKER_LOST, 1)
+
+
+async def test_a_task_told_to_stop_whose_worker_vanished_is_cancelled(store: TaskStore) -> None:
+    await claimed(store, "a", lease=NO_TIME)
+    await store.cancel("a", reason="enough")
+
+    (entry,) = await reclaim(store, 1, retry_delay=NO_TIME)
+
+    task = await store.get("a")
+    assert entry.state is task.state is TaskState.CANCELLED
+    assert task.error is not None
+    assert task.error.message == "enough"
+
+
+async def test_a_task_whose_lease_holds_is_not_taken_back(store: TaskStore) -> None:
+    claim = await claimed(store, "a")
+
+    assert await store.reclaim(retry_delay=NO_TIME) == []
+    assert await store.complete([Completion(claim, b"1")]) == [Verdict.OK]
+    assert await all_keys(store.redis, store.keys) == [
+        *("i:COMPLETED:work:default", "lines", "log", "r:a", "retention", "rev", "s:a", "t:a")
+    ]
+
+
+# Expiring
+
+
+async def test_the_result_goes_first_and_the_record_tells_of_it(store: TaskStore) -> None:
+    claim = await claimed(store, new_task("a", result_ttl=A_MOMENT))
+    await store.complete([Completion(claim, b"123")])
+
+    await expire(store, 1)
+
+    task, result = await store.get_outcome("a")
+    assert result is None
+    assert (task.state, task.result_size) == (TaskState.COMPLETED, 3)
+    assert task.end_us < task.result_expire_us < task.expire_us
+
+
+async def test_the_record_goes_with_everything_about_the_task(store: TaskStore) -> None:
+    brief = brief_store(store, result=A_MOMENT, record=2 * A_MOMENT)
+    for state in (TaskState.FAILED, TaskState.CANCELLED):
+        await reach(brief, state, state)
+    hasty = new_task("hasty", queue_timeout=NO_TIME, labels={"a": "b"})
+    await enqueue(brief, hasty)
+    await brief.queue_timeout()
+    claim = await claimed(brief, "with history")
+    await brief.fail([Failure(claim, BROKEN, NO_TIME)])
+    await promote(brief, 1)
+    claim = await claim_one(brief)
+    await brief.report_progress([(claim, Progress(current=1))])
+    await brief.complete([Completion(claim, b"1")])
+
+    async with asyncio.timeout(10):
+        while (await brief.expire()).wait is not None:
+            pass
+
+    assert await all_keys(store.redis, store.keys) == ["lines", "log", "rev"]
+    assert await states(store) == {}
+    for task_id in ("FAILED", "CANCELLED", "hasty", "with history"):
+        with pytest.raises(TaskNotFound):
+            await store.get(task_id)
+
+
+async def test_expiring_tells_how_long_the_next_is_kept(store: TaskStore) -> None:
+    await reach(store, TaskState.COMPLETED, "a")
+
+    wait = (await store.expire()).wait
+
+    assert wait is not None
+    assert timedelta(hours=23) < wait <= timedelta(hours=24)
+
+
+async def test_a_task_that_has_not_ended_never_expires(store: TaskStore) -> None:
+    brief = brief_store(store, result=NO_TIME, record=NO_TIME)
+    for state in (TaskState.SCHEDULED, TaskState.RUNNING, TaskState.RETRYING, TaskState.QUEUED):
+        await reach(brief, state, state)
+
+    upkept = await brief.expire()
+
+    assert (upkept.count, upkept.wait) == (0, None)
+    assert len(await states(store)) == 4
+
+
+async def test_a_task_type_is_forgotten_when_nobody_has_run_it_for_long(
+    store: TaskStore,
+) -> None:
+    directory = Directory(store.redis, store.keys)
+    await directory.register_types({"known": b"1", "forgotten": b"2"})
+    seen = store.keys.prefix + b"types_seen"
+    await store.redis.call(b"ZADD", seen, b"1", b"known", b"1", b"forgotten")
+    worker = WorkerInfo(
+        id="w",
+        identity="",
+        queues=(),
+        task_types=("known",),
+        concurrency=1,
+        running_task_ids=(),
+        start_us=time.time_ns() // 1000,
+    )
+    await directory.heartbeat(worker, ttl=AN_HOUR)
+    await directory.heartbeat(replace(worker, draining=True), ttl=AN_HOUR, leaving=True)
+
+    await store.expire()
+
+    assert await directory.types() == {"known": b"1"}
