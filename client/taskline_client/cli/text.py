@@ -41,8 +41,8 @@ def progress_text(progress: Progress) -> str:
 
 
 def number(value: float) -> str:
-    """Without ".0"."""
-    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+    """As people write it: without ".0", and without what adding up tenths leaves behind."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.10g}"
 
 
 def time_text(time: datetime | None) -> str:
