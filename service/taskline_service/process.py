@@ -1,15 +1,20 @@
-"""What our processes have in common: the event loop, signals, and the store at their start."""
+"""What our processes have in common: their beginning and end, signals, and a look at the store."""
 
 import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from taskline_service import logs, telemetry
+from taskline_service.embedded import EmbeddedStoreError
+from taskline_service.errors import StoreUnavailable
 from taskline_service.store import (
     Directory,
+    InvalidRedisUrl,
     Keys,
     Redis,
     RedisAddress,
@@ -28,8 +33,50 @@ class StoreTooOld(Exception):
     """The store lacks commands that the scripts need."""
 
 
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run a process of ours to its exit code, on uvloop where there is one."""
+# What a person can mend is told in a line; anything else is a bug, and shown whole.
+_EXPECTED = (EmbeddedStoreError, InvalidRedisUrl, StoreTooOld, StoreUnavailable)
+
+
+def run(
+    main: Coroutine[Any, Any, int],
+    *,
+    name: str,
+    log_level: int,
+    expected: tuple[type[Exception], ...] = (),
+) -> int:
+    """Run a process of ours to its exit code: 1 if it cannot have what it needs.
+
+    Its log goes to standard error, its traces to where the OTEL_* variables say.
+
+    Args:
+        main: What it does.
+        name: Of the service, in traces.
+        log_level: As `logging` counts.
+        expected: Further exceptions that are told in a line.
+    """
+    told: tuple[type[Exception], ...] = (*_EXPECTED, *expected)
+    logs.configure(log_level)
+    shut_down_telemetry = telemetry.setup(name)
+    try:
+        return _run(main)
+    except* told as failures:
+        for failure in _leaves(failures):
+            print(f"taskline: {failure}", file=sys.stderr)
+    finally:
+        shut_down_telemetry()
+    return 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    """On uvloop where there is one."""
     try:
         import uvloop
     except ModuleNotFoundError:

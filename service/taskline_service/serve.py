@@ -1,24 +1,18 @@
 """`taskline serve`: the store, the gRPC server and the workers beside it, put together."""
 
 import asyncio
-import logging
-import sys
 from contextlib import AsyncExitStack
 
-from taskline_service import logs, process, telemetry
+from taskline_service import process
 from taskline_service.config import ServeConfig
-from taskline_service.embedded import EmbeddedStore, EmbeddedStoreError
-from taskline_service.errors import StoreUnavailable
+from taskline_service.embedded import EmbeddedStore
 from taskline_service.load_tasks import load_tasks
-from taskline_service.rpc import RpcServer
-from taskline_service.rpc.server import PortTaken
-from taskline_service.store import Directory, InvalidRedisUrl
+from taskline_service.rpc import PortTaken, RpcServer
+from taskline_service.store import Directory
 from taskline_service.supervisor import Supervisor, worker_command, worker_environment
 from taskline_service.tasks import TaskRegistry
 from taskline_service.unserved import UnservedTypes
 from taskline_service.upkeep import Upkeep
-
-log = logging.getLogger(__name__)
 
 
 def run(config: ServeConfig) -> int:
@@ -27,23 +21,13 @@ def run(config: ServeConfig) -> int:
     Raises:
         WrongOption: --tasks names no registry.
     """
-    logs.configure(config.log_level.number)
     tasks = load_tasks(config.tasks) if config.tasks else TaskRegistry()
-    shut_down_telemetry = telemetry.setup("taskline-server")
-    try:
-        return process.run(_serve(config, tasks))
-    except* (
-        EmbeddedStoreError,
-        InvalidRedisUrl,
-        PortTaken,
-        StoreUnavailable,
-        process.StoreTooOld,
-    ) as failures:
-        for failure in failures.exceptions:
-            print(f"taskline: {failure}", file=sys.stderr)
-    finally:
-        shut_down_telemetry()
-    return 1
+    return process.run(
+        _serve(config, tasks),
+        name="taskline-server",
+        log_level=config.log_level.number,
+        expected=(PortTaken,),
+    )
 
 
 async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:

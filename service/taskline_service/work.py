@@ -6,17 +6,14 @@ import logging
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from taskline_service import logs, process, telemetry
+from taskline_service import process, telemetry
 from taskline_service.config import WorkerConfig
-from taskline_service.embedded import EmbeddedStoreError, join
-from taskline_service.errors import StoreUnavailable
+from taskline_service.embedded import join
 from taskline_service.load_tasks import load_tasks
-from taskline_service.store import InvalidRedisUrl
 from taskline_service.store.values import Failure
 from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
@@ -37,22 +34,8 @@ def run(config: WorkerConfig) -> int:
     Raises:
         WrongOption: --tasks names no registry.
     """
-    logs.configure(config.log_level.number)
-    tasks = load_tasks(config.tasks)
-    shut_down_telemetry = telemetry.setup("taskline-worker")
-    try:
-        return process.run(_work(config, tasks))
-    except* (
-        EmbeddedStoreError,
-        InvalidRedisUrl,
-        StoreUnavailable,
-        process.StoreTooOld,
-    ) as failures:
-        for failure in failures.exceptions:
-            print(f"taskline: {failure}", file=sys.stderr)
-    finally:
-        shut_down_telemetry()
-    return 1
+    main = _work(config, load_tasks(config.tasks))
+    return process.run(main, name="taskline-worker", log_level=config.log_level.number)
 
 
 async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:

@@ -80,9 +80,7 @@ async def test_a_task_scheduled_more_than_a_minute_ahead_starts_a_trace_of_its_o
     @stack.tasks.task("later")
     async def later() -> None: ...
 
-    handle = await stack.client.enqueue(
-        "later", options=EnqueueOptions(delay=timedelta(minutes=2))
-    )
+    handle = await stack.client.enqueue("later", options=EnqueueOptions(delay=timedelta(minutes=2)))
     # As if the two minutes were over.
     due = stack.store.keys.prefix + b"due"
     await stack.store.redis.call(b"ZADD", due, b"1", handle.id)

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
+from taskline_service.errors import ServerDraining
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.watching import WatchOptions, WatchStream
 from taskline_service.store import EventHub
@@ -336,3 +337,26 @@ async def test_watches_and_waits_leave_nothing_behind(stack: Stack) -> None:
                 await asyncio.sleep(0.01)
 
     assert all(response.task.state == State.STATE_COMPLETED for response in responses)
+
+
+async def test_a_server_that_drains_ends_watches_that_have_just_had_an_event(stack: Stack) -> None:
+    held, lifetime = Held(stack), Lifetime()
+    async with stack.worker():
+        await held.running(stack, "a")
+        async with running_hub(stack) as hub:
+            stream = WatchStream(stack.store, hub, lifetime, ["a"], WatchOptions())
+            async with contextlib.aclosing(stream.events()) as events:
+                await anext(events)
+                await held.report(stack, "a")
+                await heard(hub, stack)
+                woken = asyncio.Event()
+                with lifetime.woken(woken.set):
+                    lifetime.drain(spread=0)
+                    await woken.wait()
+                    await asyncio.sleep(0)  # as they are all woken in the same turn
+                assert (await anext(events)).progress.current == 1
+
+                with pytest.raises(ServerDraining):
+                    async with asyncio.timeout(5):
+                        await anext(events)
+        held.go.set()

@@ -1,5 +1,5 @@
 """The gRPC face of the service: requests in, domain calls, answers out."""
 
-from taskline_service.rpc.server import RpcServer
+from taskline_service.rpc.server import PortTaken, RpcServer
 
-__all__ = ["RpcServer"]
+__all__ = ["PortTaken", "RpcServer"]

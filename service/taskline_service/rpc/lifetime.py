@@ -22,6 +22,8 @@ class Lifetime:
     def woken(self, wake: Callable[[], None]) -> Iterator[None]:
         """Within this block `wake` is called once the server drains."""
         self._waiting.add(wake)
+        if self.draining:  # since the caller looked
+            wake()
         try:
             yield
         finally:

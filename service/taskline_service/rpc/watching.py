@@ -105,7 +105,6 @@ class WatchStream:
         )
         for i, task in enumerate(tasks):
             if task.id not in self._open:  # its end was said before the gap
-                self._step((i + 1) * STEPS_PER_TASK)
                 continue
             self._sequences[task.id] = max(task.sequence, self._sequences.get(task.id, 0))
             if start <= i * STEPS_PER_TASK:
@@ -268,6 +267,10 @@ class WatchStream:
         return message
 
     def _step(self, introduced: int) -> None:
+        at, inside = divmod(introduced, STEPS_PER_TASK)
+        while not inside and at < len(self._ids) and self._ids[at] not in self._open:
+            at += 1  # passes over tasks whose end was said before a gap
+        introduced = at * STEPS_PER_TASK + inside
         self._position = replace(self._position, introduced=introduced)
 
     def _token(self) -> str:

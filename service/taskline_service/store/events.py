@@ -40,6 +40,7 @@ class Mailbox:
         # The number of the one waiting progress event of a task.
         self._latest_progress: dict[str, int] = {}
         self._arrived = asyncio.Event()
+        self._woken = False
         self._count = 0
 
     def put(self, event: Event) -> None:
@@ -74,7 +75,7 @@ class Mailbox:
         number, event = self._events.popitem(last=False)
         if self._latest_progress.get(event.task_id) == number:
             del self._latest_progress[event.task_id]
-        if not self._events:
+        if not self._events and not self._woken:
             self._arrived.clear()
         return event
 
@@ -83,7 +84,8 @@ class Mailbox:
         await self._arrived.wait()
 
     def wake(self) -> None:
-        """End the waiting: there is something else to look at."""
+        """End the waiting, for good: there is something else to look at."""
+        self._woken = True
         self._arrived.set()
 
 
@@ -141,18 +143,18 @@ class EventHub:
     async def since(self, revision: int, task_ids: Iterable[str]) -> list[Event] | None:
         """The events of these tasks after `revision`; None if they are no longer kept."""
         wanted, events = {task_id.encode() for task_id in task_ids}, list[Event]()
-        last = revision
+        present, last = await self._present_revision(), revision
         while messages := await self._read_log(last):
-            if messages[0][b"rev"] != last + 1:
-                return None
-            last = messages[-1][b"rev"]
-            events += [
-                decode_event(fields, message[b"rev"], ordinal)
-                for message in messages
-                for ordinal, fields in enumerate(message[b"events"])
-                if fields[b"id"] in wanted
-            ]
-        return events
+            for message in messages:
+                if message[b"rev"] != last + 1:
+                    return None
+                last += 1
+                events += [
+                    decode_event(fields, last, ordinal)
+                    for ordinal, fields in enumerate(message[b"events"])
+                    if fields[b"id"] in wanted
+                ]
+        return events if last >= present else None
 
     def _hear(self, _channel: bytes, data: bytes) -> None:
         message = unpack(data)
@@ -182,7 +184,7 @@ class EventHub:
         async with self._catching_up:
             if self._early is None:
                 self._early = []
-            present = int(await self._redis.call(b"GET", self._keys.revision) or 0)
+            present = await self._present_revision()
             if self._revision is None:
                 self._revision = present
             elif present < self._revision:  # another store, or an older copy of it
@@ -205,6 +207,9 @@ class EventHub:
         self._revision = revision
         for mailbox in {box for boxes in self._mailboxes.values() for box in boxes}:
             mailbox.lose(revision)
+
+    async def _present_revision(self) -> int:
+        return int(await self._redis.call(b"GET", self._keys.revision) or 0)
 
     async def _read_log(self, after: int) -> list[dict[bytes, Any]]:
         entries = await self._redis.call(

@@ -163,6 +163,7 @@ class TaskStore:
             "worker": worker,
             "nonce": nonce,
             "lease": to_us(lease),
+            "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("claim", args)
         claims = [claim_from_fields(c, c[b"line"].decode(), nonce) for c in reply[b"claims"]]

@@ -1,8 +1,8 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
 -- serve, whatever queue they are on.
--- args: types, queues (nil: all), count, worker, nonce, lease (us)
+-- args: types, queues (nil: all), count, worker, nonce, lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
--- dangling: ids that waited although their record is gone or says otherwise.
+-- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
 
@@ -32,6 +32,9 @@ local function claim(id)
   local spec = task and task.state == 'QUEUED' and redis.call('GET', PREFIX .. 's:' .. id)
   if not spec then
     dangling[#dangling + 1] = id
+    if task and task.state == 'QUEUED' then
+      finish_with_error(task, 'FAILED', { type = 'storage', message = 'what was enqueued is lost' })
+    end
     return
   end
   if task.queue_timeout then

@@ -1,7 +1,7 @@
 -- Gives claimed tasks back, to their old place in the queue: their worker shuts down. Those
 -- that were asked to stop are CANCELLED.
 -- args: claims = { { id, attempt, nonce } }, record_ttl (us)
--- Returns per claim 'ok', 'repeated' or 'lost'.
+-- Returns per claim 'ok' or 'lost', also if it was released before.
 
 local verdicts = {}
 for i, claim in ipairs(args.claims) do

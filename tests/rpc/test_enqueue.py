@@ -1,0 +1,348 @@
+"""Enqueue and BatchEnqueue over plain stubs: what is wrong is named, and nothing is written."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import ListValue, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from taskline_service import TaskContext
+from tests.stack import Stack
+
+Request = pb.EnqueueRequest
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def stack_with_tasks(stack: Stack) -> Stack:
+    @stack.tasks.task("echo")
+    def echo(value: Any, /) -> Any:
+        return value
+
+    @stack.tasks.task("add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @stack.tasks.task("which")
+    def which(ctx: TaskContext) -> str:
+        return ctx.task_id
+
+    return stack
+
+
+def status_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, list[str]]:
+    """The reason, and the fields that are wrong."""
+    status, info, bad = (
+        status_pb2.Status(),
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+    )
+    trailers = {key: value for key, value in error.trailing_metadata() or ()}
+    details = trailers["grpc-status-details-bin"]
+    status.ParseFromString(details if isinstance(details, bytes) else details.encode())
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    return info, [violation.field for violation in bad.field_violations]
+
+
+def nested(levels: int) -> Value:
+    value = Value(number_value=1)
+    for _ in range(levels):
+        value = Value(list_value=ListValue(values=[value]))
+    return value
+
+
+WRONG: dict[str, tuple[Callable[[], Request], str]] = {
+    "no task type": (Request, "task_type"),
+    "a line break in the type": (lambda: Request(task_type="echo\n"), "task_type"),
+    "a colon in the type": (lambda: Request(task_type="a:b"), "task_type"),
+    "digits of another script": (lambda: Request(task_type="echo", task_id="٣"), "task_id"),
+    "a brace in the id": (lambda: Request(task_type="echo", task_id="{a}"), "task_id"),
+    "NUL in the id": (lambda: Request(task_type="echo", task_id="a\0b"), "task_id"),
+    "a long id": (lambda: Request(task_type="echo", task_id="a" * 129), "task_id"),
+    "a long request id": (lambda: Request(task_type="echo", request_id="a" * 65), "request_id"),
+    "a glob as the queue": (lambda: Request(task_type="echo", queue="*"), "queue"),
+    "a high priority": (lambda: Request(task_type="echo", priority=10), "priority"),
+    "a negative priority": (lambda: Request(task_type="echo", priority=-1), "priority"),
+    "an unknown policy": (lambda: Request(task_type="echo", conflict_policy=77), "conflict_policy"),  # type: ignore[arg-type]
+    "a negative delay": (lambda: Request(task_type="echo", delay=Duration(nanos=-1)), "delay"),
+    "a huge delay": (lambda: Request(task_type="echo", delay=Duration(seconds=2**62)), "delay"),
+    "the far future": (
+        lambda: Request(task_type="echo", schedule_time=Timestamp(seconds=253402300799)),
+        "schedule_time",
+    ),
+    "no such time": (
+        lambda: Request(task_type="echo", schedule_time=Timestamp(seconds=2**62)),
+        "schedule_time",
+    ),
+    "no time to execute": (
+        lambda: Request(task_type="echo", execution_timeout=Duration()),
+        "execution_timeout",
+    ),
+    "no time to start": (
+        lambda: Request(task_type="echo", queue_timeout=Duration(nanos=1)),
+        "queue_timeout",
+    ),
+    "attempts below unlimited": (
+        lambda: Request(task_type="echo", retry_policy=task_pb2.RetryPolicy(max_attempts=-2)),
+        "retry_policy.max_attempts",
+    ),
+    "a multiplier that is no number": (
+        lambda: Request(
+            task_type="echo", retry_policy=task_pb2.RetryPolicy(backoff_multiplier=float("nan"))
+        ),
+        "retry_policy.backoff_multiplier",
+    ),
+    "an endless multiplier": (
+        lambda: Request(
+            task_type="echo", retry_policy=task_pb2.RetryPolicy(backoff_multiplier=float("inf"))
+        ),
+        "retry_policy.backoff_multiplier",
+    ),
+    "too many labels": (
+        lambda: Request(task_type="echo", labels={f"k{i}": "" for i in range(17)}),
+        "labels",
+    ),
+    "a control character in a label": (
+        lambda: Request(task_type="echo", labels={"k": "\x1b[31m"}),
+        'labels["k"]',
+    ),
+    "another key in the trace": (
+        lambda: Request(
+            task_type="echo", trace_context={"traceparent": TRACEPARENT, "cookie": "x"}
+        ),
+        "trace_context",
+    ),
+    "NaN": (
+        lambda: Request(
+            task_type="echo", input=task_pb2.Payload(json=Value(number_value=float("nan")))
+        ),
+        "input.json",
+    ),
+    "a value of no kind": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json=Value())),
+        "input.json",
+    ),
+    "31 levels": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json=nested(31))),
+        "input.json",
+    ),
+    "no JSON": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json_bytes=b"{'a': 1}")),
+        "input.json_bytes",
+    ),
+    "no UTF-8": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json_bytes=b'"\xff"')),
+        "input.json_bytes",
+    ),
+    "half of a surrogate pair": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json_bytes=b'"\\ud800"')),
+        "input.json_bytes",
+    ),
+    "NaN as text": (
+        lambda: Request(task_type="echo", input=task_pb2.Payload(json_bytes=b"NaN")),
+        "input.json_bytes",
+    ),
+    "many thousand levels": (
+        lambda: Request(
+            task_type="echo",
+            input=task_pb2.Payload(json_bytes=b"[" * 100_000 + b"]" * 100_000),
+        ),
+        "input.json_bytes",
+    ),
+    "too large": (
+        lambda: Request(
+            task_type="echo", input=task_pb2.Payload(json_bytes=b'"' + b"x" * (1 << 20) + b'"')
+        ),
+        "input.json_bytes",
+    ),
+    "the wrong type of an argument": (
+        lambda: Request(task_type="add", input=task_pb2.Payload(json_bytes=b'{"a":"x","b":1}')),
+        "input.a",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "field"), WRONG.values(), ids=WRONG.keys())
+async def test_a_wrong_field_is_named_and_nothing_is_written(
+    stack_with_tasks: Stack, make: Callable[[], Request], field: str
+) -> None:
+    stub = stack_with_tasks.stub
+
+    with pytest.raises(grpc.aio.AioRpcError) as alone:
+        await stub.Enqueue(make())
+    with pytest.raises(grpc.aio.AioRpcError) as batched:
+        await stub.BatchEnqueue(
+            pb.BatchEnqueueRequest(requests=[Request(task_type="which"), make()])
+        )
+    with pytest.raises(grpc.aio.AioRpcError) as run:
+        async for _ in stub.Run(pb.RunRequest(enqueue=make())):
+            pass
+
+    for error in (alone.value, batched.value, run.value):
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert status_of(alone.value)[1] == [field]
+    info, fields = status_of(batched.value)
+    assert (info.metadata["index"], fields) == ("1", [f"requests[1].{field}"])
+    assert (await stub.ListTasks(pb.ListTasksRequest())).total_size == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"9223372036854775807", id="64 bits"),
+        pytest.param(b"123456789012345678901234567890", id="more than 64 bits"),
+        pytest.param(b'"\\u0000"', id="NUL"),
+        pytest.param('"é漢😀\u202e"'.encode(), id="any script"),
+        pytest.param(b"[" * 200 + b"]" * 200, id="200 levels"),
+        pytest.param(b'{"":{"a":null,"b":[]}}', id="an empty key"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"-0.0", id="minus zero"),
+        pytest.param(b"1e+308", id="a large double"),
+    ],
+)
+async def test_a_strange_value_comes_back_as_it_was(stack_with_tasks: Stack, data: bytes) -> None:
+    stack = stack_with_tasks
+    request = Request(task_type="echo", task_id="odd", input=task_pb2.Payload(json_bytes=data))
+    async with stack.worker():
+        await stack.stub.Enqueue(request)
+        response = await stack.stub.GetResult(
+            pb.GetResultRequest(
+                task_id="odd",
+                timeout=Duration(seconds=10),
+                payload_format=task_pb2.PAYLOAD_FORMAT_JSON_BYTES,
+            )
+        )
+
+    assert response.result.json_bytes == data
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rev", "log", "queue:x", "t:a", "i:QUEUED:q", "leases", "a..b", "a:b:c:", "9", "a" * 128],
+)
+async def test_no_name_collides_with_another_key_of_the_store(
+    stack_with_tasks: Stack, name: str
+) -> None:
+    stack = stack_with_tasks
+    async with stack.worker():
+        await stack.stub.Enqueue(Request(task_type="which", task_id=name, queue=name))
+        response = await stack.stub.GetResult(
+            pb.GetResultRequest(task_id=name, timeout=Duration(seconds=10))
+        )
+        page = await stack.stub.ListTasks(pb.ListTasksRequest(filter=pb.TaskFilter(queues=[name])))
+
+    assert response.result.json.string_value == name
+    assert [task.id for task in page.tasks] == [name]
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(0, id="empty"), pytest.param(1001, id="one too many")]
+)
+async def test_a_batch_has_1_to_1000_entries(stack_with_tasks: Stack, count: int) -> None:
+    request = pb.BatchEnqueueRequest(requests=[Request(task_type="which")] * count)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.BatchEnqueue(request)
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert status_of(refused.value)[1] == ["requests"]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param((Request(task_id="a"), Request(task_id="a")), id="task_id"),
+        pytest.param((Request(request_id="a"), Request(request_id="a")), id="request_id"),
+        pytest.param((Request(task_id="a"), Request(request_id="a")), id="one as the other"),
+    ],
+)
+async def test_no_task_occurs_twice_in_a_batch(
+    stack_with_tasks: Stack, pair: tuple[Request, Request]
+) -> None:
+    request = pb.BatchEnqueueRequest(requests=pair, allow_partial=True)
+    for entry in request.requests:
+        entry.task_type = "which"
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.BatchEnqueue(request)
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert status_of(refused.value)[0].metadata["index"] == "1"
+
+
+async def test_a_partial_batch_accepts_what_it_can_and_tells_of_the_rest(
+    stack_with_tasks: Stack,
+) -> None:
+    stub = stack_with_tasks.stub
+    await stub.Enqueue(Request(task_type="which", task_id="taken"))
+    requests = [
+        Request(task_type="which", task_id="good"),
+        Request(task_type="which", task_id="taken"),
+        Request(task_type="nobody.knows"),
+        Request(task_type="add", input=task_pb2.Payload(json_bytes=b"{}")),
+    ]
+
+    response = await stub.BatchEnqueue(
+        pb.BatchEnqueueRequest(requests=requests, allow_partial=True)
+    )
+
+    assert [answer.task.id for answer in response.responses] == ["good", "", "", ""]
+    assert [(failure.index, failure.reason) for failure in response.failures] == [
+        (1, "TASK_ALREADY_EXISTS"),
+        (2, "TASK_TYPE_NOT_FOUND"),
+        (3, "INVALID_INPUT"),
+    ]
+    assert [v.field for v in response.failures[2].field_violations] == ["input.a", "input.b"]
+
+
+async def test_a_thousand_wrong_fields_are_told_within_one_status(stack_with_tasks: Stack) -> None:
+    wrong = Request(task_type="add", task_id="{", queue="*", priority=99, labels={"ä": ""})
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.BatchEnqueue(pb.BatchEnqueueRequest(requests=[wrong]))
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    fields = ["task_id", "queue", "priority", "labels"]
+    assert status_of(refused.value)[1] == [f"requests[0].{field}" for field in fields]
+
+
+async def test_a_message_over_four_mebibytes_is_refused_before_it_is_read(
+    stack_with_tasks: Stack,
+) -> None:
+    large = Request(task_type="echo", input=task_pb2.Payload(json_bytes=b"1" * (4 << 20)))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.Enqueue(large)
+
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_bytes_that_are_no_message_are_refused(stack_with_tasks: Stack) -> None:
+    async with grpc.aio.insecure_channel(stack_with_tasks.address) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        call = channel.unary_unary("/taskline.v1.TaskService/Enqueue")
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(b"\xff\xff\xff")
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_fifty_calls_with_one_request_id_make_one_task(stack_with_tasks: Stack) -> None:
+    request = Request(task_type="which", request_id="once")
+
+    answers = await asyncio.gather(*(stack_with_tasks.stub.Enqueue(request) for _ in range(50)))
+
+    assert len({answer.task.uid for answer in answers}) == 1
+    assert all(answer.created for answer in answers)
+    assert (await stack_with_tasks.stub.ListTasks(pb.ListTasksRequest())).total_size == 1
