@@ -13,7 +13,7 @@ from datetime import timedelta
 from taskline_service.errors import TasklineError
 from taskline_service.retry import delay_after
 from taskline_service.store import TaskStore
-from taskline_service.store.store import MOVES_PER_CALL
+from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.values import Upkept
 from taskline_service.task import RetryPolicy
 

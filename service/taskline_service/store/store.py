@@ -1,18 +1,19 @@
 """The moves of tasks, each one script, and the reading of tasks."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from taskline_service.errors import TaskNotFound
-from taskline_service.store.keys import Keys, line
+from taskline_service.store.chunks import MOVES_PER_CALL, chunks
+from taskline_service.store.entries import enqueued, entry_of, sizes_of
+from taskline_service.store.keys import Keys
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
     from_us,
     progress_to_fields,
-    spec_to_blob,
     task_from_record,
     to_us,
 )
@@ -20,7 +21,6 @@ from taskline_service.store.redis import Redis
 from taskline_service.store.values import (
     Completion,
     Enqueued,
-    EnqueueStatus,
     Failure,
     ListQuery,
     NewTask,
@@ -35,32 +35,14 @@ from taskline_service.task import (
     Progress,
     Task,
     TaskError,
-    TaskSpec,
     TaskState,
 )
-
-# One script call stays short: so many tasks, and so many bytes.
-MOVES_PER_CALL = 100
-BYTES_PER_CALL = 4 * 1024 * 1024
 
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
 
 _FULL = {"input": True, "traceback": True, "history": True}
-
-_T = TypeVar("_T")
-
-
-def _chunks(items: Sequence[_T], sizes: Sequence[int]) -> Iterator[Sequence[_T]]:
-    start, size = 0, 0
-    for i, item_size in enumerate(sizes):
-        if i > start and (i - start >= MOVES_PER_CALL or size + item_size > BYTES_PER_CALL):
-            yield items[start:i]
-            start, size = i, 0
-        size += item_size
-    if start < len(items):
-        yield items[start:]
 
 
 def _held(claim: Claim) -> dict[str, Any]:
@@ -103,22 +85,22 @@ class TaskStore:
         More than a hundred are checked first and then written in steps, so that a store that
         fails in between leaves those before accepted; a repeat adds the others.
         """
-        entries = [_entry(new) for new in tasks]
-        chunks = list(_chunks(list(zip(tasks, entries, strict=True)), _sizes(entries)))
-        if len(chunks) > 1 and not partial:
-            checked = [o for c in chunks for o in await self._enqueue(c, check_only=True)]
+        entries = [entry_of(new) for new in tasks]
+        steps = list(chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries)))
+        if len(steps) > 1 and not partial:
+            checked = [o for c in steps for o in await self._enqueue(c, check_only=True)]
             if not all(outcome.status.accepted for outcome in checked):
                 return checked
-        outcomes = [o for c in chunks for o in await self._enqueue(c, partial=partial)]
+        outcomes = [o for c in steps for o in await self._enqueue(c, partial=partial)]
         if any(new.delay is not None or new.due_us is not None for new in tasks):
             self.on_scheduled()
         return outcomes
 
     async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         """What `enqueue` would answer; changes nothing."""
-        entries = [_entry(new) for new in tasks]
-        chunks = _chunks(list(zip(tasks, entries, strict=True)), _sizes(entries))
-        return [o for c in chunks for o in await self._enqueue(c, check_only=True)]
+        entries = [entry_of(new) for new in tasks]
+        steps = chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries))
+        return [o for c in steps for o in await self._enqueue(c, check_only=True)]
 
     async def _enqueue(
         self,
@@ -136,7 +118,7 @@ class TaskStore:
             },
         )
         return [
-            _enqueued(new.spec, outcome, reply.get(b"rev", 0))
+            enqueued(new.spec, outcome, reply.get(b"rev", 0))
             for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)
         ]
 
@@ -172,7 +154,7 @@ class TaskStore:
     async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
         """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
         verdicts = list[Verdict]()
-        for chunk in _chunks(claims, [0] * len(claims)):
+        for chunk in chunks(claims, [0] * len(claims)):
             args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}
             verdicts += _verdicts(await self._script("renew", args))
         return verdicts
@@ -180,7 +162,7 @@ class TaskStore:
     async def report_progress(self, reports: Sequence[tuple[Claim, Progress]]) -> list[Verdict]:
         """Store the latest progress of running tasks."""
         verdicts = list[Verdict]()
-        for chunk in _chunks(reports, [0] * len(reports)):
+        for chunk in chunks(reports, [0] * len(reports)):
             fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
             verdicts += _verdicts(await self._script("progress", {"reports": fields}))
         return verdicts
@@ -188,7 +170,7 @@ class TaskStore:
     async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
         """Record results; the tasks have ended."""
         verdicts = list[Verdict]()
-        for chunk in _chunks(completions, [len(c.result) for c in completions]):
+        for chunk in chunks(completions, [len(c.result) for c in completions]):
             outcomes = [
                 _held(c.claim)
                 | {
@@ -208,7 +190,7 @@ class TaskStore:
     async def fail(self, failures: Sequence[Failure]) -> list[Verdict]:
         """Record failed attempts; those with a delay are tried again after it."""
         verdicts = list[Verdict]()
-        for chunk in _chunks(failures, [len(f.error.traceback) for f in failures]):
+        for chunk in chunks(failures, [len(f.error.traceback) for f in failures]):
             outcomes = [
                 _held(f.claim)
                 | {
@@ -227,7 +209,7 @@ class TaskStore:
     async def release(self, claims: Sequence[Claim]) -> list[Verdict]:
         """Give tasks back to the place in their queue; the attempt does not count as failed."""
         verdicts = list[Verdict]()
-        for chunk in _chunks(claims, [0] * len(claims)):
+        for chunk in chunks(claims, [0] * len(claims)):
             args = {
                 "claims": [_held(claim) for claim in chunk],
                 "record_ttl": self._record_ttl_us,
@@ -317,7 +299,7 @@ class TaskStore:
     async def get_many(self, task_ids: Sequence[str], *, full: bool = False) -> list[Task | None]:
         """Several tasks, up to a hundred of them at the same instant; None where there is none."""
         tasks = list[Task | None]()
-        for chunk in _chunks(task_ids, [0] * len(task_ids)):
+        for chunk in chunks(task_ids, [0] * len(task_ids)):
             reply = await self._script("get", {"ids": list(chunk), "want": _FULL if full else {}})
             tasks += [_task(record, reply[b"rev"], full=full) for record in reply[b"records"]]
         return tasks
@@ -363,49 +345,6 @@ def _cancelled(reason: str) -> TaskError:
 
 def _nobody() -> None:
     """Nobody wants to know."""
-
-
-def _entry(new: NewTask) -> dict[str, Any]:
-    spec = new.spec
-    return {
-        "id": spec.id,
-        "line": line(spec.task_type, spec.queue),
-        "spec": spec_to_blob(spec),
-        "priority": spec.priority or None,
-        "queue_timeout": None if spec.queue_timeout is None else to_us(spec.queue_timeout),
-        "due": new.due_us,
-        "delay": None if new.delay is None else to_us(new.delay),
-        "uid": spec.uid,
-        "request_id": spec.request_id or None,
-        "digest": spec.digest or None,
-        "on_conflict": new.on_conflict.value,
-    }
-
-
-def _sizes(entries: Sequence[dict[str, Any]]) -> list[int]:
-    return [len(entry["spec"]) for entry in entries]
-
-
-def _enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enqueued:
-    status = EnqueueStatus(outcome[b"status"].decode())
-    if b"create" in outcome:
-        create_us, due_us = outcome[b"create"], outcome[b"due"]
-        task = Task(
-            spec=spec,
-            state=TaskState.SCHEDULED if due_us > create_us else TaskState.QUEUED,
-            sequence=1,
-            revision=revision,
-            create_us=create_us,
-            schedule_us=due_us,
-            update_us=create_us,
-            input_size=len(spec.input),
-        )
-        return Enqueued(status, task)
-    if b"uid" in outcome:
-        return Enqueued(
-            status, None, outcome[b"uid"].decode(), TaskState(outcome[b"state"].decode())
-        )
-    return Enqueued(status)
 
 
 def _wait(reply: dict[bytes, Any]) -> timedelta | None:
