@@ -17,7 +17,7 @@ install: ## Set up .venv: what is locked, and this project (the others do it by 
 	@tools/venv.sh .venv requirements.lock --project
 
 demo: install ## See real tasks enqueued, executed, followed live and answered; under a minute
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m examples.demo
 
 run: install ## Serve the example tasks on 127.0.0.1:50051 until interrupted
 	@$(BIN)/taskline serve --tasks examples.tasks:tasks

@@ -22,9 +22,7 @@ def redis_url() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="taskline-test-") as folder:
         socket = Path(folder) / "store.sock"
         options = ("--port", "0", "--unixsocket", str(socket), "--dir", folder, "--save", "")
-        server = subprocess.Popen(
-            wrapped(str(find_server()), *options), stdout=subprocess.DEVNULL
-        )
+        server = subprocess.Popen(wrapped(str(find_server()), *options), stdout=subprocess.DEVNULL)
         url = f"unix://{socket}"
         asyncio.run(_answers(url))
         yield url

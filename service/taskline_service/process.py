@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_STORE = (6, 2)
 _EXIT_AT_ONCE = 130
+_STOP_LIMIT_S = 1.0
 
 
 class StoreTooOld(Exception):
@@ -58,7 +59,7 @@ def run(
     logs.configure(log_level)
     shut_down_telemetry = telemetry.setup(name)
     try:
-        return _run(main)
+        return _run(main, at_exit=shut_down_telemetry)
     except* told as failures:
         for failure in _leaves(failures):
             print(f"taskline: {failure}", file=sys.stderr)
@@ -75,7 +76,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-def _run(main: Coroutine[Any, Any, int]) -> int:
+def _run(main: Coroutine[Any, Any, int], *, at_exit: Callable[[], None]) -> int:
     """On uvloop where there is one."""
     try:
         import uvloop
@@ -84,7 +85,21 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
     else:
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(main)
+        code = runner.run(main)
+        if runner.run(_something_does_not_stop()):
+            # Task code that was left behind: the runner would wait for it for ever.
+            log.warning("ending although some task code does not stop")
+            at_exit()
+            logging.shutdown()
+            os._exit(code)
+        return code
+
+
+async def _something_does_not_stop() -> bool:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in others:
+        other.cancel()
+    return bool(others and (await asyncio.wait(others, timeout=_STOP_LIMIT_S))[1])
 
 
 def on_stop_signal(stop: Callable[[], None]) -> None:

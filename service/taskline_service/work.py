@@ -62,7 +62,6 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(upkeep.run())
             working = group.create_task(worker.run())
-            log.info("worker %s: ready", worker_id)
             await stopping.wait()
             await _end(worker, working, config.grace)
             keeping.cancel()

@@ -30,6 +30,7 @@ from taskline_service import TaskContext
 from taskline_service.store import TaskStore
 from taskline_service.store.values import EnqueueStatus, NewTask
 from taskline_service.task import TaskSpec
+from taskline_service.worker import attempt
 from tests.stack import Stack
 
 _TASKS = '''
@@ -654,9 +655,10 @@ async def test_curl_for_grpc_lists_the_services_and_describes_them_with_their_co
     assert {"taskline.v1.TaskService", "taskline.v1.AdminService"} <= set(listed.split())
 
 
-@pytest.mark.xfail(strict=True, reason="nothing leaves behind what ignores its interruption")
-@pytest.mark.timeout(15)
-async def test_a_task_that_ignores_its_timeout_ends_all_the_same(stack: Stack) -> None:
+async def test_o26_a_task_that_ignores_its_timeout_ends_all_the_same(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "INTERRUPT_GRACE_S", 0.1)
     let_go = asyncio.Event()
 
     @stack.tasks.task("stubborn", timeout=timedelta(milliseconds=50), max_attempts=1)

@@ -5,7 +5,7 @@ import functools
 import inspect
 import logging
 from enum import Enum, auto
-from typing import Any
+from typing import Any, assert_never
 
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.retry import attempts_left, delay_after
@@ -13,6 +13,7 @@ from taskline_service.store.values import Completion, Failure
 from taskline_service.task import Claim, ErrorType, TaskError
 from taskline_service.tasks import BoundCall, InputMismatch, ResultNotSerializable, TaskContext
 from taskline_service.tasks.definition import TaskDefinition
+from taskline_service.worker import threads
 from taskline_service.worker.failures import (
     MAX_MESSAGE_BYTES,
     cut_end,
@@ -20,14 +21,19 @@ from taskline_service.worker.failures import (
     qualified_name,
 )
 from taskline_service.worker.outcomes import Outcome
-from taskline_service.worker.threads import Interrupted, run_in_thread
 
 log = logging.getLogger(__name__)
 
 
-class StopReason(Enum):
-    """Why a running attempt is stopped from outside."""
+# How long an interrupted function may take to end before it is left behind; a thread gets
+# threads.INTERRUPT_GRACE_S of this.
+INTERRUPT_GRACE_S = threads.INTERRUPT_GRACE_S + 1
 
+
+class StopReason(Enum):
+    """Why a running attempt is interrupted."""
+
+    TIMEOUT = auto()  # it ran longer than it may
     CANCEL = auto()  # somebody asked for it
     LOST = auto()  # the claim is no longer ours
     SHUTDOWN = auto()  # the worker ends; the task is given back
@@ -41,89 +47,113 @@ class Attempt:
         self.stop_reason: StopReason | None = None
         self._definition = definition
         self._context = context
-        self._task: asyncio.Task[Any] | None = None
+        self._stop_asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: StopReason) -> None:
         """Interrupt the function, which may still end in its own way. Once is enough."""
         if self.stop_reason is None or reason is StopReason.LOST:
             self.stop_reason = reason
-            if self._task is not None:
-                self._task.cancel()
+        if not self._stop_asked.done():
+            self._stop_asked.set_result(None)
 
     async def run(self) -> Outcome | None:
-        """Execute; returns how it ended, None if that is not ours to tell any more."""
-        self._task = asyncio.current_task()
-        try:
-            if self.stop_reason is not None:
-                raise asyncio.CancelledError
-            result = await self._result()
-            return Completion(self.claim, result)
-        except asyncio.CancelledError:
-            if self.stop_reason is None and self._asked_to_stop():
-                raise  # the worker itself is being torn down
-            return self._stopped()
-        except (InputMismatch, ResultNotSerializable, ResultTooLarge) as error:
-            log.warning("task %s: %s", self.claim.task_id, error)
-            return self._failure(_serialization_error(error), retryable=False)
-        except _TimedOut:
-            timeout = self._timeout()
-            message = f"the attempt ran longer than its execution_timeout of {timeout:g} s"
-            return self._failure(
-                TaskError(error_type=ErrorType.TIMEOUT, message=message, is_retryable=True)
-            )
-        except BaseException as error:  # task code may raise anything
-            return self._failure(error_from(error))
+        """Execute; returns how it ended, None if that is not ours to tell any more.
 
-    async def _result(self) -> bytes:
-        call = self._definition.arguments(self.claim.spec.input, self._context)
-        result = self._definition.dump_result(await self._call(call))
-        if len(result) > MAX_RESULT_BYTES:
-            raise ResultTooLarge(len(result), MAX_RESULT_BYTES)
-        return result
+        It ends in time, whatever the function does: one that does not stop is left behind.
+        """
+        if self.stop_reason is not None:
+            return self._stopped(self.stop_reason)
+        try:
+            call = self._definition.arguments(self.claim.spec.input, self._context)
+        except InputMismatch as mismatch:
+            return self._unserializable(mismatch)
+        function = asyncio.create_task(self._call(call), name=f"task-{self.claim.task_id}")
+        try:
+            await self._wait_for(function)
+        except asyncio.CancelledError:  # the worker itself is being torn down
+            function.cancel()
+            raise
+        return self._outcome_of(function)
 
     async def _call(self, call: BoundCall) -> Any:
-        timeout = asyncio.timeout(self._timeout())
-        try:
-            async with timeout:
-                value = await self._run_function(call)
-        except TimeoutError:
-            if timeout.expired():
-                raise _TimedOut from None
-            raise  # the task's own
-        if timeout.expired():  # it ignored that it was interrupted
-            raise _TimedOut
-        return value
-
-    async def _run_function(self, call: BoundCall) -> Any:
         function = functools.partial(self._definition.function, *call.args, **call.kwargs)
-        if self._definition.is_async:
-            return await function()
         try:
-            value = await run_in_thread(function, name=f"task-{self.claim.task_id}")
-        except Interrupted:
+            if self._definition.is_async:
+                return await function()
+            value = await threads.run_in_thread(function, name=f"task-{self.claim.task_id}")
+            # A plain function around an `async def` one, as a decorator makes it.
+            return await value if inspect.isawaitable(value) else value
+        except threads.Interrupted:
             raise asyncio.CancelledError from None
-        # A plain function around an `async def` one, as a decorator makes it.
-        return await value if inspect.isawaitable(value) else value
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # task code may raise anything, and must end nothing else
+            raise _Raised from error
+
+    async def _wait_for(self, function: asyncio.Task[Any]) -> None:
+        """Wait for the function to end; if it is to stop or its time is over, see that it does."""
+        waited_for = [function, self._stop_asked]
+        await asyncio.wait(waited_for, timeout=self._timeout(), return_when=asyncio.FIRST_COMPLETED)
+        if function.done():
+            return
+        self.stop_reason = self.stop_reason or StopReason.TIMEOUT
+        function.cancel()
+        await asyncio.wait([function], timeout=INTERRUPT_GRACE_S)
+        if not function.done():
+            log.warning("task %s: does not stop: it is left behind", self.claim.task_id)
+
+    def _outcome_of(self, function: asyncio.Task[Any]) -> Outcome | None:
+        if not function.done():
+            assert self.stop_reason is not None
+            return self._stopped(self.stop_reason)
+        if function.cancelled():
+            return self._stopped(self.stop_reason)
+        error = function.exception()
+        # One that was cancelled or given back may have finished first; then that counts.
+        if error is None and self.stop_reason not in (StopReason.TIMEOUT, StopReason.LOST):
+            return self._completion(function.result())
+        if self.stop_reason is not None:
+            return self._stopped(self.stop_reason)
+        return self._failure(error_from(error.__cause__ or error)) if error else None
+
+    def _completion(self, value: Any) -> Outcome:
+        try:
+            result = self._definition.dump_result(value)
+            if len(result) > MAX_RESULT_BYTES:
+                raise ResultTooLarge(len(result), MAX_RESULT_BYTES)
+        except (ResultNotSerializable, ResultTooLarge) as error:
+            return self._unserializable(error)
+        return Completion(self.claim, result)
+
+    def _stopped(self, reason: StopReason | None) -> Outcome | None:
+        match reason:
+            case StopReason.LOST | StopReason.SHUTDOWN:
+                return None
+            case StopReason.CANCEL:
+                error = TaskError(error_type=ErrorType.CANCELLED, message="the task was cancelled")
+                return self._failure(error, retryable=False)
+            case StopReason.TIMEOUT:
+                message = (
+                    f"the attempt ran longer than its execution_timeout of {self._timeout():g} s"
+                )
+                return self._failure(
+                    TaskError(error_type=ErrorType.TIMEOUT, message=message, is_retryable=True)
+                )
+            case None:
+                message = "the task raised CancelledError although nobody had asked it to stop"
+                return self._failure(
+                    TaskError(error_type=ErrorType.RUNTIME, message=message, is_retryable=True)
+                )
+            case _:
+                assert_never(reason)
 
     def _timeout(self) -> float:
         timeout = self.claim.spec.execution_timeout or self._definition.execution_timeout
         return timeout.total_seconds()
 
-    def _asked_to_stop(self) -> bool:
-        return self._task is not None and self._task.cancelling() > 0
-
-    def _stopped(self) -> Outcome | None:
-        if self.stop_reason in (StopReason.LOST, StopReason.SHUTDOWN):
-            return None
-        if self.stop_reason is StopReason.CANCEL:
-            message = "the task was cancelled"
-            return self._failure(
-                TaskError(error_type=ErrorType.CANCELLED, message=message), retryable=False
-            )
-        message = "the task raised CancelledError although nobody had asked it to stop"
-        return self._failure(
-            TaskError(error_type=ErrorType.RUNTIME, message=message, is_retryable=True)
-        )
+    def _unserializable(self, error: Exception) -> Failure:
+        log.warning("task %s: %s", self.claim.task_id, error)
+        return self._failure(_serialization_error(error), retryable=False)
 
     def _failure(self, error: TaskError, *, retryable: bool = True) -> Failure:
         policy, failures = self.claim.spec.retry_policy, self.claim.failures + 1
@@ -142,8 +172,8 @@ class ResultTooLarge(Exception):
         super().__init__(message)
 
 
-class _TimedOut(Exception):
-    """The attempt took longer than it may."""
+class _Raised(Exception):
+    """Carries what task code raised, which may be something that would end the event loop."""
 
 
 def _serialization_error(error: Exception) -> TaskError:

@@ -104,6 +104,7 @@ class Worker:
         """Work until stop() is called, and until what runs then has ended."""
         definitions = {task.name: task.info.to_json() for task in self._tasks}
         await until_stored(lambda: self._directory.register_types(definitions), "task types")
+        log.info("worker %s: ready", self._worker_id)
         self._leases.start()
         try:
             async with asyncio.TaskGroup() as helpers:
@@ -202,8 +203,7 @@ class Worker:
         claim = attempt.claim
         try:
             with self._around_attempt(claim) as tell:
-                # A task of its own: what stops it must not reach what follows here.
-                outcome = await asyncio.create_task(attempt.run(), name=f"task-{claim.task_id}")
+                outcome = await attempt.run()
                 tell(outcome)
             await self._progress.finish(claim)
             if outcome is not None:
