@@ -1,6 +1,9 @@
 """The OpenTelemetry SDK, wired. Imported by setup() alone, since it is an extra."""
 
+import logging
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 
 from opentelemetry import metrics, trace
@@ -13,6 +16,10 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_LIMIT_S = 3.0
 
 
 def install(
@@ -31,8 +38,16 @@ def install(
         closers.append(_install_metrics(resource, _metric_exporter(metric_exporter)))
 
     def shutdown() -> None:
-        for close in closers:
-            close()
+        # Side by side, and no longer than that: an exporter tries again for many seconds
+        # when nobody listens, and what ends must not wait for who watches it.
+        threads = [threading.Thread(target=close, daemon=True) for close in closers]
+        for thread in threads:
+            thread.start()
+        give_up = time.monotonic() + _SHUTDOWN_LIMIT_S
+        for thread in threads:
+            thread.join(max(0.0, give_up - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            log.warning("telemetry: not everything could be sent before the end")
 
     return shutdown
 
