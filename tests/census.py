@@ -6,7 +6,7 @@ from taskline_service.store import Keys, Redis
 
 # As in lua/_prelude.lua.
 _FAMILIES = re.compile(
-    r"[tsregh]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+"
+    r"[tsregah]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+"
     r"|ready|due|queue_timeouts|leases|retention|lines|paused|types|types_seen|workers|rev|log",
     re.DOTALL,
 )

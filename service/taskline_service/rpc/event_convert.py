@@ -4,7 +4,7 @@ from taskline.v1 import task_pb2 as pb
 from taskline_service.limits import MAX_RESULT_IN_EVENT_BYTES
 from taskline_service.rpc.convert import STATE_TO_PB, error_to_pb, progress_to_pb, timestamp
 from taskline_service.rpc.payload import json_bytes_to_payload
-from taskline_service.store import End, Event, StateChange
+from taskline_service.store import End, Event, Logged, StateChange
 from taskline_service.task import Progress, Task
 
 
@@ -18,6 +18,10 @@ def event_to_pb(event: Event, payload_format: pb.PayloadFormat.ValueType) -> pb.
         progress = progress_to_pb(change)
         assert progress is not None
         message.progress.CopyFrom(progress)
+    elif isinstance(change, Logged):
+        message.log.message = change.message
+        if change.percentage is not None:
+            message.log.percentage = change.percentage
     elif isinstance(change, StateChange):
         message.state_changed.CopyFrom(_state_changed(change))
     elif isinstance(change, End):

@@ -24,6 +24,7 @@ from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.enums import is_full, payload_format
+from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.rpc.watching import (
@@ -158,6 +159,11 @@ class TaskServicer(TaskServiceServicer):
             async for event in events:
                 yield event
 
+    async def ListTaskEvents(
+        self, request: pb.ListTaskEventsRequest, context: Context
+    ) -> pb.ListTaskEventsResponse:
+        return await list_task_events(request, self._store)
+
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
@@ -200,11 +206,6 @@ class TaskServicer(TaskServiceServicer):
     ) -> AsyncIterator[pb.DownloadResultResponse]:
         raise NotSupportedYet("DownloadResult: not supported by this version yet")
         yield  # makes this a stream
-
-    async def ListTaskEvents(
-        self, request: pb.ListTaskEventsRequest, context: Context
-    ) -> pb.ListTaskEventsResponse:
-        raise NotSupportedYet("ListTaskEvents: not supported by this version yet")
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         raise NotSupportedYet("GetStats: not supported by this version yet")

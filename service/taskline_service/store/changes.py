@@ -33,11 +33,19 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """The task logged a line."""
+
+    message: str
+    percentage: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Events were lost: read the tasks again."""
 
 
-Change = StateChange | Progress | End | Gap
+Change = StateChange | Progress | Logged | End | Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,12 @@ def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event
 def _change(fields: dict[bytes, Any]) -> Change:
     if fields[b"kind"] == b"progress":
         return progress_from_bytes(fields[b"progress"])
+    if fields[b"kind"] == b"log":
+        percentage = fields.get(b"percentage")
+        return Logged(
+            fields[b"message"].decode("utf-8", "replace"),
+            None if percentage is None else float(percentage),
+        )
     error = fields.get(b"error")
     state = TaskState(fields[b"state"].decode())
     failure = error_from_blob(error) if error else None

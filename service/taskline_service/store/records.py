@@ -26,7 +26,6 @@ from taskline_service.task import (
 )
 
 MICROSECOND = timedelta(microseconds=1)
-ATTEMPTS_SHOWN = 20
 
 
 def to_us(span: timedelta) -> int:
@@ -189,8 +188,13 @@ def progress_from_bytes(data: bytes) -> Progress:
     )
 
 
-def _attempt_from_entry(entry: list[Any]) -> Attempt:
-    fields = unpack(entry[1][1])
+def progress_sequence(data: bytes) -> int:
+    """The sequence of the event that reported this progress."""
+    return int(unpack(data)[b"seq"])
+
+
+def _attempt_from_bytes(data: bytes) -> Attempt:
+    fields = unpack(data)
     error = fields.get(b"error")
     return Attempt(
         number=fields[b"number"],
@@ -246,8 +250,8 @@ def _first_size(blob: bytes) -> int:
 
 
 def _attempts(record: dict[bytes, Any], task: Task) -> tuple[Attempt, ...]:
-    """The attempts that were, oldest first: those of the history and the present or last one."""
-    history = [_attempt_from_entry(entry) for entry in reversed(record.get(b"history") or [])]
+    """The attempts that were, oldest first: those that others followed, and the last one."""
+    history = [_attempt_from_bytes(data) for data in record.get(b"attempts") or []]
     if task.start_us and not any(attempt.number == task.attempts for attempt in history):
         history.append(
             Attempt(
@@ -258,7 +262,7 @@ def _attempts(record: dict[bytes, Any], task: Task) -> tuple[Attempt, ...]:
                 error=task.error if task.state.terminal else None,
             )
         )
-    return tuple(history[-ATTEMPTS_SHOWN:])
+    return tuple(history)
 
 
 def claim_from_fields(fields: dict[bytes, Any], line_of: str, nonce: bytes) -> Claim:

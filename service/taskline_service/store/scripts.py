@@ -8,7 +8,7 @@ from taskline_service.task import EDGES
 
 _LUA = files("taskline_service.store") / "lua"
 # Scripts that read tasks share how that is done.
-_READING = frozenset({"get", "list"})
+_READING = frozenset({"events", "get", "list"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,13 @@ from taskline_service.store.records import (
     to_us,
 )
 from taskline_service.store.redis import Redis
+from taskline_service.store.story import Story, story_from_reply
 from taskline_service.store.values import (
     Completion,
     Enqueued,
     Failure,
     ListQuery,
+    LogLine,
     NewTask,
     Reclaimed,
     TaskPage,
@@ -42,7 +44,7 @@ DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
 
-_FULL = {"input": True, "traceback": True, "history": True}
+_FULL = {"input": True, "traceback": True, "attempts": True}
 
 
 def _held(claim: Claim) -> dict[str, Any]:
@@ -165,6 +167,22 @@ class TaskStore:
         for chunk in chunks(reports, [0] * len(reports)):
             fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
             verdicts += _verdicts(await self._script("progress", {"reports": fields}))
+        return verdicts
+
+    async def log(self, lines: Sequence[LogLine]) -> list[Verdict]:
+        """Append log lines to the story of running tasks."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(lines, [len(line.message) for line in lines]):
+            fields = [
+                _held(line.claim)
+                | {
+                    "number": line.number,
+                    "message": line.message,
+                    "percentage": line.percentage,
+                }
+                for line in chunk
+            ]
+            verdicts += _verdicts(await self._script("log", {"lines": fields}))
         return verdicts
 
     async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
@@ -316,6 +334,17 @@ class TaskStore:
         if not record:
             raise TaskNotFound(task_id)
         return task_from_record(record, reply[b"rev"]), record.get(b"result")
+
+    async def story(self, task_id: str, *, after: int, count: int) -> Story:
+        """What happened to a task after the event with this sequence, oldest first.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        reply = await self._script("events", {"id": task_id, "after": after, "count": count})
+        if not reply:
+            raise TaskNotFound(task_id)
+        return story_from_reply(reply, after=after, count=count)
 
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
         """One page of tasks by creation time, and how many match in all."""

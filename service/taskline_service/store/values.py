@@ -81,6 +81,16 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that a task logged for those who watch it; `number` grows within the task."""
+
+    claim: Claim
+    number: int
+    message: str
+    percentage: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ListQuery:
     """Which tasks to list; None means any. `after` is the last one of the page before."""
 

@@ -1,11 +1,16 @@
 """What running task code sees of its task."""
 
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from taskline_service.tasks.progress import ProgressReporter
+from taskline_service.tasks.progress import (
+    REPORTED,
+    ProgressReporter,
+    checked_percentage,
+    checked_text,
+)
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
@@ -24,6 +29,10 @@ class TaskLogger(_LoggerAdapter):
         return msg, kwargs
 
 
+def _nobody_listens(_message: str, _percentage: float | None) -> None:
+    """For tests of task code without a worker."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
     """The running attempt; a task gets it in the parameter annotated TaskContext."""
@@ -34,6 +43,8 @@ class TaskContext:
     attempt: int
     worker: str
     progress: ProgressReporter
+    # Takes a line and its percentage, from any thread.
+    on_log: Callable[[str, float | None], None] = field(default=_nobody_listens, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     logger: TaskLogger = field(init=False, repr=False, compare=False)
 
@@ -46,3 +57,24 @@ class TaskContext:
         }
         logger = TaskLogger(logging.getLogger("taskline.task"), names)
         object.__setattr__(self, "logger", logger)
+
+    def log(self, message: str, *, percentage: float | None = None) -> Awaitable[None]:
+        """Tell those who watch the task; every line is kept with it, in order.
+
+        As with `progress`: await it in an `async def` task, call it in a plain function. For
+        the log of the worker there is `logger`.
+
+        Args:
+            message: Cut at 500 characters.
+            percentage: From 0 to 100; also becomes the task's progress.
+
+        Raises:
+            TypeError: `message` is no text, or `percentage` no number.
+            ValueError: `percentage` is not finite.
+        """
+        text = checked_text("message", message)
+        share = None if percentage is None else checked_percentage(percentage)
+        self.on_log(text, share)
+        if share is not None:
+            self.progress.set_percentage(share)
+        return REPORTED

@@ -34,7 +34,7 @@ class _Reported(Awaitable[None]):
         yield  # one turn of the event loop, as asyncio.sleep(0): a busy task stays cancellable
 
 
-_REPORTED = _Reported()
+REPORTED = _Reported()
 
 
 class ProgressReporter:
@@ -118,12 +118,19 @@ class ProgressReporter:
         Raises:
             TypeError: `text` is not a string.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"message must be a str, not {type(text).__name__}")
-        if len(text) > MAX_MESSAGE_CHARACTERS:
-            text = text[: MAX_MESSAGE_CHARACTERS - 3] + "..."
+        text = checked_text("message", text)
         with self._lock:
             return self._put(replace(self._state, message=text))
+
+    def set_percentage(self, percentage: float) -> Awaitable[None]:
+        """Say how far it is in percent: so many units of 100.
+
+        Raises:
+            TypeError: It is not a number.
+            ValueError: It is not finite.
+        """
+        with self._lock:
+            return self._moved(checked_percentage(percentage), 100.0)
 
     def set_details(self, details: Mapping[str, Any]) -> Awaitable[None]:
         """Show anything else, in place of the former details.
@@ -148,7 +155,7 @@ class ProgressReporter:
         # Inside the lock, so that the last state told is the last one there is.
         self._state = replace(state, update_us=self._clock())
         self._on_change(self._state)
-        return _REPORTED
+        return REPORTED
 
     def _warn_once(self, current: float, total: float) -> None:
         if not self._warned:
@@ -168,3 +175,26 @@ def _number(name: str, value: float) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number")
     return number
+
+
+def checked_text(name: str, text: str) -> str:
+    """A text for people, cut at 500 characters.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+    if len(text) > MAX_MESSAGE_CHARACTERS:
+        return text[: MAX_MESSAGE_CHARACTERS - 3] + "..."
+    return text
+
+
+def checked_percentage(value: float) -> float:
+    """A share of 100; what lies outside counts as the nearer end.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not finite.
+    """
+    return min(max(_number("percentage", value), 0.0), 100.0)

@@ -17,6 +17,7 @@ from taskline_service.task import Claim
 from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.leases import LeaseKeeper
+from taskline_service.worker.log_lines import LogLineSender
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
 from taskline_service.worker.persist import until_stored
 from taskline_service.worker.progress import ProgressSender
@@ -83,6 +84,7 @@ class Worker:
         self._started_us = time.time_ns() // 1000
         self._loop = asyncio.get_running_loop()
         self._progress = ProgressSender(store)
+        self._log_lines = LogLineSender(store)
         self._outcomes = OutcomeRecorder(store)
         self._leases = LeaseKeeper(
             address, store.keys, lease=lease, on_verdict=self._on_verdict_from_thread
@@ -108,7 +110,7 @@ class Worker:
         self._leases.start()
         try:
             async with asyncio.TaskGroup() as helpers:
-                loops = (self._progress, self._outcomes, self._hints)
+                loops = (self._progress, self._log_lines, self._outcomes, self._hints)
                 background = [helpers.create_task(loop.run()) for loop in loops]
                 background.append(helpers.create_task(self._beat()))
                 async with asyncio.TaskGroup() as attempts:
@@ -191,6 +193,7 @@ class Worker:
             attempt=claim.attempt,
             worker=self._worker_id,
             labels=claim.spec.labels,
+            on_log=functools.partial(self._log_lines.log, claim),
             progress=ProgressReporter(
                 functools.partial(self._progress.report, claim), task_id=claim.task_id
             ),
@@ -205,6 +208,7 @@ class Worker:
             with self._around_attempt(claim) as tell:
                 outcome = await attempt.run()
                 tell(outcome)
+            await self._log_lines.finish(claim)
             await self._progress.finish(claim)
             if outcome is not None:
                 await self._record(outcome)

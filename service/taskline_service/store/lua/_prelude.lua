@@ -7,13 +7,16 @@
 --                    at attempts  fl failed ones  lo lost ones  no nonce of the claim  wo worker
 --                    sa start_us  ea end_us  up update_us  sq sequence  ss sequence of the start
 --                    cr cancel_request_us  et error type  rs result size
---                    re result_expire_us  xp expire_us
+--                    re result_expire_us  xp expire_us  hs sequence of the last event in h:<id>
+--                    lg number of the last log line, to recognise a repeat
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
 --                    RUNNING task has been asked to stop, the error that it will end with
 --   g:<id>   STRING  the latest progress, in msgpack
---   h:<id>   STREAM  the story that t:<id> no longer tells: attempts that others followed
+--   a:<id>   LIST    attempts that others followed, the latest of them, oldest first
+--   h:<id>   STREAM  by sequence, what happened that t:<id> does not tell: log lines, and changes
+--                    of state that others followed; each entry knows the one before (prev)
 --   i:<STATE>:<line>  ZSET  ids by create_us; counts and lists come from these
 --   q:<line> ZSET    ids that wait for a worker, by due_us less a minute per level of priority
 --   ready    ZSET    lines with waiting tasks, by the score of their first one
@@ -40,12 +43,14 @@ local args = cmsgpack.unpack(ARGV[1])
 local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
 local HISTORY_LENGTH = 1000
+local ATTEMPTS_KEPT = 19  -- and the present or last one, which t:<id> tells
 local INLINE_BYTES = 4096  -- a larger outcome is not sent with its event, but read when asked for
 
 local seconds_and_us = redis.call('TIME')
 local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
 
-local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr' }
+local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr',
+  'hs', 'lg' }
 
 -- What a move needs to know of a task, or nil if there is none.
 local function load(id)
@@ -59,6 +64,7 @@ local function load(id)
     attempts = tonumber(v[7] or 0), failed = tonumber(v[8] or 0), lost = tonumber(v[9] or 0),
     nonce = v[10], worker = v[11], start = tonumber(v[12] or 0), sequence = tonumber(v[13]),
     start_sequence = tonumber(v[14] or 0), cancel = v[15],
+    recorded = tonumber(v[16] or 0), logged = tonumber(v[17] or 0),
   }
 end
 
@@ -167,12 +173,31 @@ local function refresh(line)
   redis.call('ZREM', PREFIX .. 'ready', line)
 end
 
+-- Keeps an event that t:<id> will not tell of later.
+local function record(task, event)
+  event.prev, event.rev = task.recorded, revision
+  redis.call('XADD', PREFIX .. 'h:' .. task.id, 'MAXLEN', '~', HISTORY_LENGTH,
+    string.format('%.0f-0', event.seq), 'e', cmsgpack.pack(event))
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'hs', event.seq)
+  task.recorded = event.seq
+end
+
+-- The same for the start of the present attempt, before anything that comes after it.
+local function record_start(task)
+  if task.start_sequence > task.recorded then
+    record(task, {
+      id = task.id, seq = task.start_sequence, at = task.start, kind = 'state',
+      state = 'RUNNING', attempts = task.attempts, worker = task.worker,
+    })
+  end
+end
+
 -- Writes down an attempt that will be followed by another one.
 local function remember_attempt(task, error_blob)
-  redis.call('XADD', PREFIX .. 'h:' .. task.id, 'MAXLEN', '~', HISTORY_LENGTH,
-    string.format('%.0f-0', task.sequence), 'a', cmsgpack.pack({
-      number = task.attempts, worker = task.worker, start = task.start, ['end'] = now,
-      start_seq = task.start_sequence, rev = revision, error = error_blob }))
+  redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
+    number = task.attempts, worker = task.worker, start = task.start, ['end'] = now,
+    error = error_blob }))
+  redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
 end
 
 -- Stores the failure of an attempt; returns its blob.
@@ -212,10 +237,13 @@ end
 -- Lets a task wait for another attempt until `due`; `task` must have been RUNNING.
 local function retry_at(task, due, error, traceback, ...)
   local blob = write_error(task, error, traceback)
-  move(task, 'RETRYING', {
+  local event = {
     kind = 'state', state = 'RETRYING', attempts = task.attempts, due = due,
     error = #blob <= INLINE_BYTES and blob or nil,
-  }, 'du', due, 'et', error.type, ...)
+  }
+  record_start(task)
+  move(task, 'RETRYING', event, 'du', due, 'et', error.type, ...)
+  record(task, event)
   remember_attempt(task, blob)
   redis.call('ZADD', PREFIX .. 'due', due, task.id)
 end
@@ -226,7 +254,7 @@ local function remove(task)
   redis.call('ZREM', index(task.state, task.line), id)
   redis.call('ZREM', PREFIX .. 'retention', id)
   redis.call('DEL', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
-    PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'h:' .. id)
+    PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
 end
 
 -- Ends every script that changes tasks: wakes workers, and gives the log and the

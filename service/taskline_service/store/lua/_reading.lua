@@ -1,8 +1,6 @@
 -- Comes after the prelude in scripts that read tasks. A record is everything stored about a
--- task: { id, fields, spec, spec_size, progress, error, result, history }. What can be long
--- is read only if `want` has it: input, traceback, history, result.
-
-local HISTORY_SHOWN = 20
+-- task: { id, fields, spec, spec_size, progress, error, result, attempts }. What can be long
+-- is read only if `want` has it: input, traceback, attempts, result.
 
 local function read_record(id, want)
   local fields = redis.call('HGETALL', PREFIX .. 't:' .. id)
@@ -23,8 +21,8 @@ local function read_record(id, want)
     local first = read_first(error)
     record.error = first and to_blob(first)
   end
-  if want.history then
-    record.history = redis.call('XREVRANGE', PREFIX .. 'h:' .. id, '+', '-', 'COUNT', HISTORY_SHOWN)
+  if want.attempts then
+    record.attempts = redis.call('LRANGE', PREFIX .. 'a:' .. id, 0, -1)
   end
   record.spec_size = redis.call('STRLEN', spec)
   if want.result then

@@ -10,7 +10,9 @@ local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true }
 
 local function check(entry)
-  local task = load(entry.id)
+  -- Most ids are new: this is a tenth of the work of loading.
+  local known = redis.call('EXISTS', PREFIX .. 't:' .. entry.id) == 1
+  local task = known and load(entry.id)
   if not task then
     return { status = 'created' }
   end
@@ -43,9 +45,11 @@ local function create(entry, create_us)
   local task = {
     id = entry.id, line = entry.line, priority = entry.priority or 0,
     due = math.max(due, create_us), queue_timeout = entry.queue_timeout, sequence = 0,
+    recorded = 0,
   }
   redis.call('SET', PREFIX .. 's:' .. task.id, entry.spec)
-  emit(task, { kind = 'state', state = state, line = task.line, attempts = 0, due = task.due })
+  local event = { kind = 'state', state = state, line = task.line, attempts = 0, due = task.due }
+  emit(task, event)
   local fields = { 'st', state, 'ln', task.line, 'ct', create_us, 'du', task.due, 'sq', 1, 'up', now }
   if task.priority ~= 0 then
     fields[#fields + 1], fields[#fields + 2] = 'pr', task.priority
@@ -57,6 +61,7 @@ local function create(entry, create_us)
   redis.call('ZADD', index(state, task.line), create_us, task.id)
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)
+    record(task, event)
   else
     put_ready(task)
   end

@@ -6,7 +6,7 @@ local verdicts = {}
 for i, report in ipairs(args.reports) do
   local task, why = held(report)
   if task then
-    report.progress.at = now
+    report.progress.at, report.progress.seq = now, task.sequence + 1
     local progress = cmsgpack.pack(report.progress)
     redis.call('DEL', PREFIX .. 'g:' .. task.id)  -- see the rules on memory: it must be able to end
     redis.call('SET', PREFIX .. 'g:' .. task.id, progress)

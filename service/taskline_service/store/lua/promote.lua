@@ -8,7 +8,9 @@ for _, id in ipairs(ids) do
   local task = load(id)
   redis.call('ZREM', PREFIX .. 'due', id)
   if task and (task.state == 'SCHEDULED' or task.state == 'RETRYING') then
-    move(task, 'QUEUED', { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due })
+    local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due }
+    move(task, 'QUEUED', event)
+    record(task, event)
     put_ready(task)
   else
     dangling[#dangling + 1] = id

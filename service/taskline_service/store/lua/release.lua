@@ -11,8 +11,10 @@ for i, claim in ipairs(args.claims) do
     if task.cancel then
       finish_cancelled(task)
     else
-      move(task, 'QUEUED', { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due },
-        'no', '')
+      local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due }
+      record_start(task)
+      move(task, 'QUEUED', event, 'no', '')
+      record(task, event)
       remember_attempt(task)
       put_ready(task)
       if task.queue_timeout then  -- counts anew: a worker had started it in time

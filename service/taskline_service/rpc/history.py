@@ -1,0 +1,58 @@
+"""ListTaskEvents: the recorded story of one task, page by page."""
+
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from taskline_service.limits import MAX_PAGE_BYTES
+from taskline_service.rpc import fields, tokens
+from taskline_service.rpc.convert import task_to_pb, timestamp
+from taskline_service.rpc.enums import payload_format
+from taskline_service.rpc.event_convert import event_to_pb
+from taskline_service.store import TaskStore
+from taskline_service.store.story import Story
+
+DEFAULT_PAGE_SIZE = 100
+
+
+async def list_task_events(
+    request: pb.ListTaskEventsRequest, store: TaskStore
+) -> pb.ListTaskEventsResponse:
+    """One page of events.
+
+    Raises:
+        InvalidInput, PageTokenInvalid: The request is wrong.
+        TaskNotFound: There is no such task.
+    """
+    task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
+    count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
+    of, after = f"events of {task_id}", 0
+    if request.page_token:
+        (position,) = tokens.page_position(request.page_token, of, (int,))
+        after = int(position)
+    story = await store.story(task_id, after=after, count=count)
+    response = pb.ListTaskEventsResponse()
+    if story.gap:
+        response.events.append(_gap(story))
+    size, more = response.ByteSize(), story.more
+    for event in story.events:
+        message = event_to_pb(event, form)
+        size += message.ByteSize()
+        if size > MAX_PAGE_BYTES and response.events:
+            more = True
+            break
+        response.events.append(message)
+        after = event.sequence
+    if more:
+        response.next_page_token = tokens.page_token(of, after)
+    return response
+
+
+def _gap(story: Story) -> task_pb2.TaskEvent:
+    """Says that older events are no longer kept, and how the task is now."""
+    task = task_to_pb(story.task)
+    task.ClearField("resume_token")
+    return task_pb2.TaskEvent(
+        task_id=story.task.id,
+        sequence=story.events[0].sequence - 1 if story.events else story.task.sequence,
+        event_time=timestamp(story.task.update_us),
+        snapshot=task_pb2.TaskEvent.Snapshot(task=task, gap=True),
+    )
