@@ -11,6 +11,9 @@ MAX_ANSWERED_INPUT_BYTES = 3 * MIB
 MAX_ANSWERED_RESULT_BYTES = 3 * MIB
 MAX_RESULT_IN_EVENT_BYTES = 1 * MIB
 MAX_PAGE_BYTES = 3 * MIB
+# An output as it is kept, and in the form asked for, where a list may take five times as much.
+MAX_OUTPUT_BYTES = MIB // 4
+MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
 # Of all attempts in a FULL view together; the oldest lose theirs first.
 MAX_TRACEBACK_BYTES_IN_HISTORY = MIB // 2
 

@@ -181,8 +181,8 @@ async def test_a_line_that_is_sent_again_is_kept_once(stack: Stack, store: TaskS
     (claim,), _ = await store.claim(["held"], count=1, worker="w", lease=timedelta(seconds=30))
     line = LogLine(claim, 1, "once", None)
 
-    assert await store.log([line]) == [Verdict.OK]
-    assert await store.log([line]) == [Verdict.REPEATED]
+    assert await store.append([line]) == [Verdict.OK]
+    assert await store.append([line]) == [Verdict.REPEATED]
     assert [told(e) for e in await story(stack, "h")] == ["QUEUED", "RUNNING", "log once"]
 
 

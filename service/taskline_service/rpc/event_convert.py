@@ -1,10 +1,10 @@
 """From what happened to a task to what the contract says of it. Pure."""
 
 from taskline.v1 import task_pb2 as pb
-from taskline_service.limits import MAX_RESULT_IN_EVENT_BYTES
+from taskline_service.limits import MAX_OUTPUT_IN_EVENT_BYTES, MAX_RESULT_IN_EVENT_BYTES
 from taskline_service.rpc.convert import STATE_TO_PB, error_to_pb, progress_to_pb, timestamp
 from taskline_service.rpc.payload import json_bytes_to_payload
-from taskline_service.store import End, Event, Logged, StateChange
+from taskline_service.store import Emitted, End, Event, Logged, StateChange
 from taskline_service.task import Progress, Task
 
 
@@ -22,6 +22,12 @@ def event_to_pb(event: Event, payload_format: pb.PayloadFormat.ValueType) -> pb.
         message.log.message = change.message
         if change.percentage is not None:
             message.log.percentage = change.percentage
+    elif isinstance(change, Emitted):
+        assert change.data is not None  # who tells of it has read it
+        output = json_bytes_to_payload(
+            change.data, payload_format, max_size=MAX_OUTPUT_IN_EVENT_BYTES
+        )
+        message.output.CopyFrom(output or pb.Payload(json_bytes=change.data))
     elif isinstance(change, StateChange):
         message.state_changed.CopyFrom(_state_changed(change))
     elif isinstance(change, End):

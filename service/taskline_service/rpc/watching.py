@@ -21,7 +21,7 @@ from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
-from taskline_service.store import End, Event, EventHub, Gap, Mailbox, TaskStore
+from taskline_service.store import Emitted, End, Event, EventHub, Gap, Mailbox, TaskStore
 from taskline_service.task import Progress, Task, TaskState
 
 SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
@@ -227,6 +227,11 @@ class WatchStream:
         elif isinstance(event.change, End):
             self._open.discard(event.task_id)
             event = await self._with_outcome(event, event.change)
+        elif isinstance(event.change, Emitted) and event.change.data is None:
+            output = await self._store.output(event.task_id, event.sequence)
+            if output is None:  # so many came after it that it is no longer kept
+                return self._snapshot(await self._store.get(event.task_id), gap=True)
+            event = replace(event, change=Emitted(output))
         message = event_to_pb(event, self._options.payload_format)
         message.resume_token = self._token()
         return message

@@ -4,7 +4,7 @@ Nothing outside this package speaks to Redis.
 """
 
 from taskline_service.store.address import InvalidRedisUrl, RedisAddress, parse_redis_url
-from taskline_service.store.changes import End, Event, Gap, Logged, StateChange
+from taskline_service.store.changes import Emitted, End, Event, Gap, Logged, StateChange
 from taskline_service.store.connection import StoreError
 from taskline_service.store.directory import Directory, QueueInfo, StoreInfo, WorkerInfo
 from taskline_service.store.events import EventHub, Mailbox
@@ -14,6 +14,7 @@ from taskline_service.store.store import TaskStore
 
 __all__ = [
     "Directory",
+    "Emitted",
     "End",
     "Event",
     "EventHub",

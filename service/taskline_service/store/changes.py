@@ -41,11 +41,19 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Emitted:
+    """The task emitted an output."""
+
+    # As JSON. None if it is too long to be sent along: then it is with the task.
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Events were lost: read the tasks again."""
 
 
-Change = StateChange | Progress | Logged | End | Gap
+Change = StateChange | Progress | Logged | Emitted | End | Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ def _change(fields: dict[bytes, Any]) -> Change:
             fields[b"message"].decode("utf-8", "replace"),
             None if percentage is None else float(percentage),
         )
+    if fields[b"kind"] == b"output":
+        return Emitted(fields.get(b"output"))
     error = fields.get(b"error")
     state = TaskState(fields[b"state"].decode())
     failure = error_from_blob(error) if error else None

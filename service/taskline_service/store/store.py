@@ -26,6 +26,7 @@ from taskline_service.store.values import (
     ListQuery,
     LogLine,
     NewTask,
+    Output,
     Reclaimed,
     TaskPage,
     Upkept,
@@ -169,20 +170,12 @@ class TaskStore:
             verdicts += _verdicts(await self._script("progress", {"reports": fields}))
         return verdicts
 
-    async def log(self, lines: Sequence[LogLine]) -> list[Verdict]:
-        """Append log lines to the story of running tasks."""
+    async def append(self, entries: Sequence[LogLine | Output]) -> list[Verdict]:
+        """Append log lines and outputs to the story of running tasks."""
         verdicts = list[Verdict]()
-        for chunk in chunks(lines, [len(line.message) for line in lines]):
-            fields = [
-                _held(line.claim)
-                | {
-                    "number": line.number,
-                    "message": line.message,
-                    "percentage": line.percentage,
-                }
-                for line in chunk
-            ]
-            verdicts += _verdicts(await self._script("log", {"lines": fields}))
+        for chunk in chunks(entries, [entry.size for entry in entries]):
+            fields = [_held(entry.claim) | _appended(entry) for entry in chunk]
+            verdicts += _verdicts(await self._script("append", {"entries": fields}))
         return verdicts
 
     async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
@@ -346,6 +339,13 @@ class TaskStore:
             raise TaskNotFound(task_id)
         return story_from_reply(reply, after=after, count=count)
 
+    async def output(self, task_id: str, sequence: int) -> bytes | None:
+        """The output that a task emitted with this event; None if it is no longer kept."""
+        stream, entry = self.keys.prefix + b"h:" + task_id.encode(), f"{sequence}-0"
+        for _, fields in await self.redis.call(b"XRANGE", stream, entry, entry):
+            return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"o")
+        return None
+
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
         """One page of tasks by creation time, and how many match in all."""
         args = {
@@ -366,6 +366,16 @@ class TaskStore:
             reply[b"more"],
             revision,
         )
+
+
+def _appended(entry: LogLine | Output) -> dict[str, Any]:
+    if isinstance(entry, Output):
+        return {"number": entry.number, "output": entry.data}
+    return {
+        "number": entry.number,
+        "message": entry.message,
+        "percentage": entry.percentage,
+    }
 
 
 def _cancelled(reason: str) -> TaskError:

@@ -39,8 +39,9 @@ def story_from_reply(reply: dict[bytes, Any], *, after: int, count: int) -> Stor
 
 
 def _entry(entry: list[Any]) -> dict[bytes, Any]:
-    fields: dict[bytes, Any] = unpack(entry[1][1])
-    return fields
+    parts = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+    fields: dict[bytes, Any] = unpack(parts[b"e"])
+    return fields | ({b"output": parts[b"o"]} if b"o" in parts else {})
 
 
 def _event_from(entry: list[Any]) -> Event:

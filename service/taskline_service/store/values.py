@@ -89,6 +89,25 @@ class LogLine:
     message: str
     percentage: float | None
 
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        return len(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value, as JSON, that a task emitted while it ran; `number` grows within the task."""
+
+    claim: Claim
+    number: int
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:

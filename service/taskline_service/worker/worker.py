@@ -17,10 +17,10 @@ from taskline_service.task import Claim
 from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.leases import LeaseKeeper
-from taskline_service.worker.log_lines import LogLineSender
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
 from taskline_service.worker.persist import until_stored
 from taskline_service.worker.progress import ProgressSender
+from taskline_service.worker.story import StorySender
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Worker:
         self._started_us = time.time_ns() // 1000
         self._loop = asyncio.get_running_loop()
         self._progress = ProgressSender(store)
-        self._log_lines = LogLineSender(store)
+        self._story = StorySender(store)
         self._outcomes = OutcomeRecorder(store)
         self._leases = LeaseKeeper(
             address, store.keys, lease=lease, on_verdict=self._on_verdict_from_thread
@@ -110,7 +110,7 @@ class Worker:
         self._leases.start()
         try:
             async with asyncio.TaskGroup() as helpers:
-                loops = (self._progress, self._log_lines, self._outcomes, self._hints)
+                loops = (self._progress, self._story, self._outcomes, self._hints)
                 background = [helpers.create_task(loop.run()) for loop in loops]
                 background.append(helpers.create_task(self._beat()))
                 async with asyncio.TaskGroup() as attempts:
@@ -193,7 +193,7 @@ class Worker:
             attempt=claim.attempt,
             worker=self._worker_id,
             labels=claim.spec.labels,
-            on_log=functools.partial(self._log_lines.log, claim),
+            on_log=functools.partial(self._story.log, claim),
             progress=ProgressReporter(
                 functools.partial(self._progress.report, claim), task_id=claim.task_id
             ),
@@ -208,7 +208,7 @@ class Worker:
             with self._around_attempt(claim) as tell:
                 outcome = await attempt.run()
                 tell(outcome)
-            await self._log_lines.finish(claim)
+            await self._story.finish(claim)
             await self._progress.finish(claim)
             if outcome is not None:
                 await self._record(outcome)

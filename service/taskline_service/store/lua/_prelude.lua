@@ -8,15 +8,17 @@
 --                    sa start_us  ea end_us  up update_us  sq sequence  ss sequence of the start
 --                    cr cancel_request_us  et error type  rs result size
 --                    re result_expire_us  xp expire_us  hs sequence of the last event in h:<id>
---                    lg number of the last log line, to recognise a repeat
+--                    lg number of the last entry that was appended, to recognise a repeat
+--                    hb bytes of output in h:<id>, about
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
 --                    RUNNING task has been asked to stop, the error that it will end with
 --   g:<id>   STRING  the latest progress, in msgpack
 --   a:<id>   LIST    attempts that others followed, the latest of them, oldest first
---   h:<id>   STREAM  by sequence, what happened that t:<id> does not tell: log lines, and changes
---                    of state that others followed; each entry knows the one before (prev)
+--   h:<id>   STREAM  by sequence, what happened that t:<id> does not tell: log lines, outputs, and
+--                    changes of state that others followed: e the event, which knows the one
+--                    before (prev); o the output, if there is one
 --   i:<STATE>:<line>  ZSET  ids by create_us; counts and lists come from these
 --   q:<line> ZSET    ids that wait for a worker, by due_us less a minute per level of priority
 --   ready    ZSET    lines with waiting tasks, by the score of their first one
@@ -43,6 +45,7 @@ local args = cmsgpack.unpack(ARGV[1])
 local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
 local HISTORY_LENGTH = 1000
+local HISTORY_BYTES = 16777216  -- of outputs; beyond, the older half goes
 local ATTEMPTS_KEPT = 19  -- and the present or last one, which t:<id> tells
 local INLINE_BYTES = 4096  -- a larger outcome is not sent with its event, but read when asked for
 
@@ -64,7 +67,7 @@ local function load(id)
     attempts = tonumber(v[7] or 0), failed = tonumber(v[8] or 0), lost = tonumber(v[9] or 0),
     nonce = v[10], worker = v[11], start = tonumber(v[12] or 0), sequence = tonumber(v[13]),
     start_sequence = tonumber(v[14] or 0), cancel = v[15],
-    recorded = tonumber(v[16] or 0), logged = tonumber(v[17] or 0),
+    recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0),
   }
 end
 
@@ -173,11 +176,20 @@ local function refresh(line)
   redis.call('ZREM', PREFIX .. 'ready', line)
 end
 
--- Keeps an event that t:<id> will not tell of later.
-local function record(task, event)
+-- Keeps an event that t:<id> will not tell of later, and its output if it has one.
+local function record(task, event, output)
   event.prev, event.rev = task.recorded, revision
-  redis.call('XADD', PREFIX .. 'h:' .. task.id, 'MAXLEN', '~', HISTORY_LENGTH,
-    string.format('%.0f-0', event.seq), 'e', cmsgpack.pack(event))
+  local stream = PREFIX .. 'h:' .. task.id
+  local fields = { 'e', cmsgpack.pack(event) }
+  if output then
+    fields[3], fields[4] = 'o', output
+    if redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'hb', #output) > HISTORY_BYTES then
+      redis.call('XTRIM', stream, 'MAXLEN', math.floor(redis.call('XLEN', stream) / 2))
+      redis.call('HSET', PREFIX .. 't:' .. task.id, 'hb', HISTORY_BYTES / 2)
+    end
+  end
+  redis.call('XADD', stream, 'MAXLEN', '~', HISTORY_LENGTH,
+    string.format('%.0f-0', event.seq), unpack(fields))
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'hs', event.seq)
   task.recorded = event.seq
 end

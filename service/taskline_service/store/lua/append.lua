@@ -1,0 +1,29 @@
+-- Appends log lines and outputs to the story of running tasks.
+-- args: entries = { { id, attempt, nonce, number, message, percentage | output } };
+--       numbers grow within a task
+-- Returns per entry 'ok', 'repeated' (it was stored before, or its attempt has ended) or 'lost'.
+
+local function event_of(entry)
+  if not entry.output then
+    return { kind = 'log', message = entry.message, percentage = entry.percentage }
+  end
+  return { kind = 'output', output = #entry.output <= INLINE_BYTES and entry.output or nil }
+end
+
+local verdicts = {}
+for i, entry in ipairs(args.entries) do
+  local task, why = held(entry)
+  if task and entry.number <= task.appended then
+    why = 'repeated'
+  elseif task then
+    redis.call('ZREM', PREFIX .. 'retention', task.id)  -- frees nothing; see the rules on memory
+    local event = event_of(entry)
+    emit(task, event)
+    record_start(task)
+    record(task, event, entry.output)
+    redis.call('HSET', PREFIX .. 't:' .. task.id, 'sq', task.sequence, 'up', now, 'lg', entry.number)
+  end
+  verdicts[i] = why or 'ok'
+end
+publish()
+return cmsgpack.pack(verdicts)
