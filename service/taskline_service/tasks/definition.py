@@ -18,6 +18,7 @@ from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
 from taskline_service.tasks.results import ResultWriter
 from taskline_service.tasks.schemas import output_schema
 from taskline_service.tasks.signature import BoundCall, Signature, read_signature, type_hints
+from taskline_service.tasks.yielding import emits, emitted_and_returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,13 @@ class TaskDefinition:
     _signature: Signature
     _input: InputReader
     _result: ResultWriter
+    # Of a function that yields: writes its outputs. None for any other.
+    _output: ResultWriter | None
+
+    @property
+    def emits(self) -> bool:
+        """Whether the function yields, and each value is an output of the task."""
+        return self._output is not None
 
     @property
     def name(self) -> str:
@@ -94,6 +102,15 @@ class TaskDefinition:
         """
         return self._result.dump(value)
 
+    def dump_output(self, value: Any) -> bytes:
+        """What the function yielded, as JSON of exactly that value.
+
+        Raises:
+            ResultNotSerializable: It does not fit the declared type, or JSON.
+        """
+        assert self._output is not None
+        return self._output.dump(value, root="output")
+
 
 def define(
     function: Callable[..., Any], info: TaskTypeInfo, local_names: Mapping[str, Any]
@@ -123,7 +140,12 @@ def _define(
     _refuse_unsupported(function)
     hints = type_hints(function, local_names)
     signature = read_signature(function, hints, info.name)
-    writer, result_schema = _writer(hints.get("return", Any))
+    returned = hints.get("return", Any)
+    output = None
+    if emits(function):
+        emitted, returned = emitted_and_returned(function, returned)
+        output, _ = _writer(emitted)
+    writer, result_schema = _writer(returned)
     return TaskDefinition(
         info=replace(
             info,
@@ -132,18 +154,17 @@ def _define(
             output_schema=result_schema,
         ),
         function=function,
-        is_async=inspect.iscoroutinefunction(function),
+        is_async=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
         _signature=signature,
         _input=InputReader(signature.adapter, signature.schema),
         _result=writer,
+        _output=output,
     )
 
 
 def _refuse_unsupported(function: Callable[..., Any]) -> None:
     if not inspect.isroutine(function):
         raise ValueError("a task must be a function")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ValueError("a task that yields is not supported yet: return the result")
 
 
 def _writer(hint: Any) -> tuple[ResultWriter, JsonSchema | None]:

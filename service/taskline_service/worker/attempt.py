@@ -21,6 +21,8 @@ from taskline_service.worker.failures import (
     qualified_name,
 )
 from taskline_service.worker.outcomes import Outcome
+from taskline_service.worker.outputs import OutputWriter, ResultTooLarge
+from taskline_service.worker.story import StorySender
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +44,14 @@ class StopReason(Enum):
 class Attempt:
     """One execution of a task, from its claim to its outcome."""
 
-    def __init__(self, claim: Claim, definition: TaskDefinition, context: TaskContext) -> None:
+    def __init__(
+        self, claim: Claim, definition: TaskDefinition, context: TaskContext, story: StorySender
+    ) -> None:
         self.claim = claim
         self.stop_reason: StopReason | None = None
         self._definition = definition
         self._context = context
+        self._outputs = OutputWriter(claim, definition, story)
         self._stop_asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: StopReason) -> None:
@@ -78,6 +83,8 @@ class Attempt:
     async def _call(self, call: BoundCall) -> Any:
         function = functools.partial(self._definition.function, *call.args, **call.kwargs)
         try:
+            if self._definition.emits:
+                return await self._outputs.write_all(function)
             if self._definition.is_async:
                 return await function()
             value = await threads.run_in_thread(function, name=f"task-{self.claim.task_id}")
@@ -114,13 +121,16 @@ class Attempt:
             return self._completion(function.result())
         if self.stop_reason is not None:
             return self._stopped(self.stop_reason)
-        return self._failure(error_from(error.__cause__ or error)) if error else None
+        raised = error.__cause__ if error else None
+        if isinstance(raised, ResultNotSerializable | ResultTooLarge):  # a value that it yielded
+            return self._unserializable(raised)
+        return self._failure(error_from(raised or error)) if error else None
 
     def _completion(self, value: Any) -> Outcome:
         try:
             result = self._definition.dump_result(value)
             if len(result) > MAX_RESULT_BYTES:
-                raise ResultTooLarge(len(result), MAX_RESULT_BYTES)
+                raise ResultTooLarge("result", len(result), MAX_RESULT_BYTES)
         except (ResultNotSerializable, ResultTooLarge) as error:
             return self._unserializable(error)
         return Completion(self.claim, result)
@@ -159,17 +169,6 @@ class Attempt:
         policy, failures = self.claim.spec.retry_policy, self.claim.failures + 1
         again = retryable and attempts_left(policy, failures)
         return Failure(self.claim, error, delay_after(policy, failures) if again else None)
-
-
-class ResultTooLarge(Exception):
-    """The result is over the limit."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        message = (
-            f"the result has {size} bytes, the limit is {limit}: "
-            "store it elsewhere and return a reference to it"
-        )
-        super().__init__(message)
 
 
 class _Raised(Exception):

@@ -25,26 +25,29 @@ class StorySender:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._lock = threading.Lock()
         self._counter = itertools.count(1)
         self._waiting: deque[LogLine | Output] = deque()
         self._writing = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._written = asyncio.Condition()
+        self._waiting_bytes = 0
 
     def log(self, claim: Claim, message: str, percentage: float | None) -> None:
         """Take a line, from any thread."""
-        self._append(LogLine(claim, self._number(claim), message, percentage))
+        with self._lock:
+            self._append(LogLine(claim, self._number(claim), message, percentage))
 
     def emit(self, claim: Claim, data: bytes) -> None:
         """Take an output, from any thread; wait for room() before the next."""
-        self._append(Output(claim, self._number(claim), data))
+        with self._lock:
+            self._append(Output(claim, self._number(claim), data))
 
     async def room(self) -> None:
-        """Wait until the store has taken most of what was emitted."""
+        """Wait until the store has taken most of what was emitted; let others run in any case."""
+        await asyncio.sleep(0)
         async with self._written:
-            await self._written.wait_for(
-                lambda: sum(entry.size for entry in list(self._waiting)) < _ROOM_BYTES
-            )
+            await self._written.wait_for(lambda: self._waiting_bytes < _ROOM_BYTES)
 
     async def finish(self, claim: Claim) -> None:
         """Write what the attempt said and is not written yet; it is over."""
@@ -64,17 +67,25 @@ class StorySender:
         return claim.attempt * _ENTRIES_PER_ATTEMPT + next(self._counter)
 
     def _append(self, entry: LogLine | Output) -> None:
+        """Under the lock, so that numbers are in the order of the entries."""
         self._waiting.append(entry)
+        self._waiting_bytes += entry.size
         if threading.get_ident() == self._thread:
             self._arrived.set()
         else:
             self._loop.call_soon_threadsafe(self._arrived.set)
 
+    def _take(self) -> list[LogLine | Output]:
+        with self._lock:
+            count = min(len(self._waiting), _ENTRIES_PER_STEP)
+            step = [self._waiting.popleft() for _ in range(count)]
+            self._waiting_bytes -= sum(entry.size for entry in step)
+        return step
+
     async def _write_waiting(self) -> None:
         async with self._writing:
             while self._waiting:
-                count = min(len(self._waiting), _ENTRIES_PER_STEP)
-                step = [self._waiting.popleft() for _ in range(count)]
+                step = self._take()
                 # What was stored, or is no longer ours to store, is recognised by the script.
                 await until_stored(functools.partial(self._store.append, step), "log and output")
                 async with self._written:

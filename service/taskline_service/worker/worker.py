@@ -198,7 +198,7 @@ class Worker:
                 functools.partial(self._progress.report, claim), task_id=claim.task_id
             ),
         )
-        attempt = Attempt(claim, self._tasks[claim.spec.task_type], context)
+        attempt = Attempt(claim, self._tasks[claim.spec.task_type], context, self._story)
         self._running[claim.task_id] = attempt
         attempts.create_task(self._execute(attempt), name=f"attempt-{claim.task_id}")
 

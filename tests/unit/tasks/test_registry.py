@@ -1,12 +1,13 @@
 """Registering tasks: names, options, and what is published."""
 
+from collections.abc import AsyncIterator, Generator
 from datetime import timedelta
 from typing import Any, assert_type
 
 import pytest
 
 from taskline_service.task import RetryPolicy
-from taskline_service.tasks import TaskContext, TaskRegistry, TaskTypeInfo
+from taskline_service.tasks import ResultNotSerializable, TaskContext, TaskRegistry, TaskTypeInfo
 
 
 def test_a_task_has_the_documented_defaults() -> None:
@@ -151,16 +152,26 @@ def test_what_is_published_survives_the_store_exactly() -> None:
     assert task.input_schema["properties"]["n"]["default"] == 2**63
 
 
-def test_a_task_that_yields_is_refused_for_now() -> None:
-    def numbers() -> Any:
-        yield 1
+def test_a_task_that_yields_emits_what_it_declares_and_returns_the_rest() -> None:
+    tasks = TaskRegistry()
 
-    async def later() -> Any:
+    @tasks.task("sync")
+    def numbers() -> Generator[int, None, str]:
         yield 1
+        return "end"
 
-    for function in (numbers, later):
-        with pytest.raises(ValueError, match="yields is not supported yet"):
-            TaskRegistry().task("a")(function)
+    @tasks.task("async")
+    async def later() -> AsyncIterator[dict[str, int]]:
+        yield {"n": 1}
+
+    assert tasks["sync"].emits and tasks["async"].emits
+    assert tasks["async"].is_async and not tasks["sync"].is_async
+    assert tasks["sync"].dump_output(1) == b"1"
+    assert tasks["async"].dump_output({"n": 1}) == b'{"n":1}'
+    assert tasks["sync"].output_schema == {"type": "string"}
+    assert tasks["async"].dump_result(None) == b"null"
+    with pytest.raises(ResultNotSerializable, match="output"):
+        tasks["sync"].dump_output("one")
 
 
 def test_a_class_is_no_task() -> None:
