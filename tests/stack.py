@@ -15,6 +15,7 @@ from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client import TaskClient
 from taskline_service import TaskRegistry
+from taskline_service.limits import DEFAULT_SIZES, PayloadSizes
 from taskline_service.rpc import RpcServer
 from taskline_service.store import RedisAddress, TaskStore
 from taskline_service.task import Claim
@@ -41,24 +42,28 @@ class Stack:
     client: TaskClient
     stub: TaskServiceStub
     admin: AdminServiceStub
+    sizes: PayloadSizes
     workers: list[Worker] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, store: TaskStore, redis: RedisAddress) -> AsyncIterator[Self]:
+    async def running(
+        cls, store: TaskStore, redis: RedisAddress, *, sizes: PayloadSizes = DEFAULT_SIZES
+    ) -> AsyncIterator[Self]:
         """Serve until the block ends."""
         tasks = TaskRegistry()
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
             upkeep = group.create_task(Upkeep(store).run())
             stack.callback(upkeep.cancel)
-            server = RpcServer(store, redis, tasks)
+            server = RpcServer(store, redis, tasks, sizes=sizes)
             port = await stack.enter_async_context(server.serving("127.0.0.1:0"))
             address = f"127.0.0.1:{port}"
             client = await stack.enter_async_context(TaskClient(address))
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             yield cls(
                 store=store,
+                sizes=sizes,
                 redis=redis,
                 tasks=tasks,
                 server=server,
@@ -87,6 +92,7 @@ class Stack:
             queues=queues,
             concurrency=concurrency,
             lease=lease,
+            max_result_size=self.sizes.max_result,
             around_attempt=lambda claim: _traced(claim, worker_id),
         )
         async with asyncio.TaskGroup() as group:

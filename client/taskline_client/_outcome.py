@@ -13,13 +13,22 @@ from taskline_client._convert import error_from, state_from
 from taskline_client._patience import Patience
 from taskline_client._payload import from_payload
 from taskline_client._requests import duration
-from taskline_client.errors import TaskCancelled, TaskFailed, TaskTimeout, Unavailable
+from taskline_client.errors import (
+    CallStatus,
+    TaskCancelled,
+    TaskFailed,
+    TaskTimeout,
+    Unavailable,
+    WrongState,
+)
 from taskline_client.types import TaskState
 
 # The longest wait of a server that is not configured otherwise.
 _LONGEST_WAIT = timedelta(minutes=5)
 # For the way there and back: the server must be the one that ends the wait.
 _MARGIN = timedelta(seconds=5)
+# A restart or a failover is over by then.
+_LONGEST_OUTAGE = timedelta(minutes=1)
 
 
 async def ask_for_outcome(
@@ -80,13 +89,47 @@ async def value_of(
             cancelled = state_from(answer.task.state) is TaskState.CANCELLED
             raise (TaskCancelled if cancelled else TaskFailed)(task_id, error)
         case _ if has_ended(answer):
-            return json.loads(await download(connection, task_id))
+            return json.loads(await download(connection, answer.task))
         case _:
             raise TaskTimeout(task_id, waited)
 
 
-async def download(connection: Connection, task_id: str) -> bytes:
-    """The bytes of a result that is too large for one answer."""
-    request = service.DownloadResultRequest(task_id=task_id)
-    async with aclosing(connection.stream(connection.streams.DownloadResult, request)) as chunks:
-        return b"".join([answer.chunk async for answer in chunks])
+async def download(connection: Connection, task: pb.Task) -> bytes:
+    """The bytes of a result that is too large for one answer.
+
+    A download that breaks is continued where it broke, by any server.
+
+    Raises:
+        ResultExpired, TaskNotFound: It is no longer there.
+        WrongState: The task was executed anew meanwhile.
+        Unavailable: No server for too long.
+    """
+    data, patience, broken = bytearray(), Patience(_LONGEST_OUTAGE), False
+    while True:
+        request = service.DownloadResultRequest(task_id=task.id, offset=len(data))
+        answers = connection.stream(
+            connection.streams.DownloadResult, request, wait_for_ready=False
+        )
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    data += answer.chunk
+                    patience = Patience(_LONGEST_OUTAGE)
+            break
+        except Unavailable as error:
+            broken = True
+            if not await patience.pause(error):
+                raise
+    if broken:
+        await _check_unchanged(connection, task)
+    return bytes(data)
+
+
+async def _check_unchanged(connection: Connection, task: pb.Task) -> None:
+    """Parts of two results must not become one."""
+    request = service.GetTaskRequest(task_id=task.id, view=pb.TASK_VIEW_BASIC)
+    now = (await connection.call(connection.tasks.GetTask, request)).task
+    if (now.uid, now.end_time) != (task.uid, task.end_time):
+        message = f"task {task.id} was executed anew while its result was downloaded"
+        status = CallStatus(code="FAILED_PRECONDITION", message=message, metadata={})
+        raise WrongState(status)

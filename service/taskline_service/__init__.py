@@ -1,11 +1,11 @@
-"""Taskline's server and workers, and what task authors need: TaskRegistry and TaskContext."""
+"""Taskline's server and workers, and what task authors need: these three names."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskline_service.tasks import TaskContext, TaskRegistry
+    from taskline_service.tasks import TaskContext, TaskFailure, TaskRegistry
 
-__all__ = ["TaskContext", "TaskRegistry"]
+__all__ = ["TaskContext", "TaskFailure", "TaskRegistry"]
 
 
 def __getattr__(name: str) -> Any:

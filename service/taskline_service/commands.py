@@ -73,6 +73,38 @@ Grace = Annotated[
         help="How long running calls and tasks may go on after SIGTERM.",
     ),
 ]
+MaxInputSize = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_MAX_INPUT_SIZE",
+        metavar="BYTES",
+        help="Largest input accepted.",
+    ),
+]
+MaxResultSize = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_MAX_RESULT_SIZE",
+        metavar="BYTES",
+        help="Largest result kept; the same for the server and all workers.",
+    ),
+]
+ResultTtl = Annotated[
+    float,
+    typer.Option(
+        envvar="TASKLINE_RESULT_TTL",
+        metavar="SECONDS",
+        help="How long results are kept unless a task says otherwise.",
+    ),
+]
+RecordTtl = Annotated[
+    float,
+    typer.Option(
+        envvar="TASKLINE_RECORD_TTL",
+        metavar="SECONDS",
+        help="How long ended tasks are known; not shorter than --result-ttl.",
+    ),
+]
 Level = Annotated[
     config.LogLevel, typer.Option(envvar="TASKLINE_LOG_LEVEL", help="How much is logged.")
 ]
@@ -127,6 +159,10 @@ def serve(
     concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
     lease: Lease = config.DEFAULT_LEASE_S,
     grace: Grace = config.DEFAULT_GRACE_S,
+    max_input_size: MaxInputSize = config.DEFAULT_MAX_INPUT_SIZE,
+    max_result_size: MaxResultSize = config.DEFAULT_MAX_RESULT_SIZE,
+    result_ttl: ResultTtl = config.DEFAULT_RESULT_TTL_S,
+    record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
     log_level: Level = config.LogLevel.INFO,
 ) -> None:
     """Serve tasks over gRPC, with workers beside the server.
@@ -145,6 +181,10 @@ def serve(
             concurrency=concurrency,
             lease_s=lease,
             grace_s=grace,
+            max_input_size=max_input_size,
+            max_result_size=max_result_size,
+            result_ttl_s=result_ttl,
+            record_ttl_s=record_ttl,
             insecure=insecure,
             reflection=reflection,
             log_level=log_level,
@@ -175,6 +215,9 @@ def worker(
     concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
     lease: Lease = config.DEFAULT_LEASE_S,
     grace: Grace = config.DEFAULT_GRACE_S,
+    max_result_size: MaxResultSize = config.DEFAULT_MAX_RESULT_SIZE,
+    result_ttl: ResultTtl = config.DEFAULT_RESULT_TTL_S,
+    record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
     log_level: Level = config.LogLevel.INFO,
 ) -> None:
     """Execute tasks from the store of a `taskline serve`.
@@ -194,6 +237,9 @@ def worker(
             concurrency=concurrency,
             lease_s=lease,
             grace_s=grace,
+            max_result_size=max_result_size,
+            result_ttl_s=result_ttl,
+            record_ttl_s=record_ttl,
             log_level=log_level,
         )
         code = _service_module("work").run(options)

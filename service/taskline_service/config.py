@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from taskline_service import option_values
+from taskline_service import limits, option_values
 from taskline_service.option_values import ListenAddress, LogLevel, StoreChoice, WrongOption
 
 __all__ = [
@@ -25,6 +25,10 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_CONCURRENCY = 10
 DEFAULT_LEASE_S = 30.0
 DEFAULT_GRACE_S = 30.0
+DEFAULT_MAX_INPUT_SIZE = limits.MAX_INPUT_BYTES
+DEFAULT_MAX_RESULT_SIZE = limits.MAX_RESULT_BYTES
+DEFAULT_RESULT_TTL_S = 24 * 3600.0
+DEFAULT_RECORD_TTL_S = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,12 @@ class ServeConfig:
     concurrency: int
     lease: timedelta
     grace: timedelta
+    # Largest input accepted and largest result kept, in bytes.
+    max_input_size: int
+    max_result_size: int
+    # How long results and records are kept after the end.
+    result_ttl: timedelta
+    record_ttl: timedelta
     log_level: LogLevel
 
     @classmethod
@@ -59,6 +69,10 @@ class ServeConfig:
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
+        max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
+        max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
+        result_ttl_s: float = DEFAULT_RESULT_TTL_S,
+        record_ttl_s: float = DEFAULT_RECORD_TTL_S,
         insecure: bool = False,
         reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
@@ -69,6 +83,7 @@ class ServeConfig:
             WrongOption: One of them is wrong, or two contradict each other.
         """
         address = option_values.listen(listen, insecure=insecure)
+        result_ttl, record_ttl = option_values.ttls(result_ttl_s, record_ttl_s)
         return cls(
             tasks=option_values.tasks(tasks) if tasks is not None else None,
             listen=address,
@@ -79,6 +94,10 @@ class ServeConfig:
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),
+            max_input_size=option_values.max_input_size(max_input_size),
+            max_result_size=option_values.max_result_size(max_result_size),
+            result_ttl=result_ttl,
+            record_ttl=record_ttl,
             log_level=log_level,
         )
 
@@ -97,6 +116,11 @@ class WorkerConfig:
     concurrency: int
     lease: timedelta
     grace: timedelta
+    # Largest result kept, in bytes.
+    max_result_size: int
+    # How long results and records are kept after the end.
+    result_ttl: timedelta
+    record_ttl: timedelta
     log_level: LogLevel
 
     @classmethod
@@ -111,6 +135,9 @@ class WorkerConfig:
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
+        max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
+        result_ttl_s: float = DEFAULT_RESULT_TTL_S,
+        record_ttl_s: float = DEFAULT_RECORD_TTL_S,
         log_level: LogLevel = LogLevel.INFO,
     ) -> Self:
         """Check the options of the command line.
@@ -118,6 +145,7 @@ class WorkerConfig:
         Raises:
             WrongOption: One of them is wrong, or two contradict each other.
         """
+        result_ttl, record_ttl = option_values.ttls(result_ttl_s, record_ttl_s)
         return cls(
             tasks=option_values.tasks(tasks),
             store=StoreChoice.parse(redis_url, data_dir),
@@ -126,5 +154,8 @@ class WorkerConfig:
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),
+            max_result_size=option_values.max_result_size(max_result_size),
+            result_ttl=result_ttl,
+            record_ttl=record_ttl,
             log_level=log_level,
         )

@@ -1,11 +1,18 @@
 """How large and how many: the limits that callers are told of."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 MIB = 1 << 20
 
 MAX_INPUT_BYTES = 1 * MIB
 MAX_RESULT_BYTES = 5 * MIB
+# Beyond these, what a process holds at once has no sensible bound any more.
+LARGEST_MAX_INPUT_BYTES = 16 * MIB
+LARGEST_MAX_RESULT_BYTES = 64 * MIB
+# The usual limit of gRPC clients, less some room for what is counted roughly.
+MAX_ANSWER_BYTES = 4 * MIB - 64 * 1024
+MAX_CHUNK_BYTES = 256 * 1024
 # What a payload may take in an answer, in the form asked for, so that none passes 4 MiB.
 MAX_ANSWERED_INPUT_BYTES = 3 * MIB
 MAX_ANSWERED_RESULT_BYTES = 3 * MIB
@@ -14,8 +21,6 @@ MAX_PAGE_BYTES = 3 * MIB
 # An output as it is kept, and in the form asked for, where a list may take five times as much.
 MAX_OUTPUT_BYTES = MIB // 4
 MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
-# Of all attempts in a FULL view together; the oldest lose theirs first.
-MAX_TRACEBACK_BYTES_IN_HISTORY = MIB // 2
 
 MAX_BATCH = 1000
 MAX_WATCHED_TASKS = 1000
@@ -23,6 +28,17 @@ MAX_LABELS = 16
 MAX_LABEL_VALUE = 255
 MAX_REASON = 500
 MAX_PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadSizes:
+    """The largest payloads that a deployment takes, in bytes of JSON."""
+
+    max_input: int = MAX_INPUT_BYTES
+    max_result: int = MAX_RESULT_BYTES
+
+
+DEFAULT_SIZES = PayloadSizes()
 
 LONGEST_SPAN = timedelta(days=365)
 LONGEST_WAIT = timedelta(minutes=5)

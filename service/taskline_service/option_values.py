@@ -10,6 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from taskline_service.limits import (
+    LARGEST_MAX_INPUT_BYTES,
+    LARGEST_MAX_RESULT_BYTES,
+    LONGEST_SPAN,
+)
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _TASKS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -163,8 +169,34 @@ def at_least_one(option: str, count: int) -> int:
     return count
 
 
-def span(option: str, seconds: float, *, least: float) -> timedelta:
+def span(option: str, seconds: float, *, least: float, most: float = _MAX_SPAN_S) -> timedelta:
     """A span of at least so many seconds."""
-    if not math.isfinite(seconds) or not least <= seconds <= _MAX_SPAN_S:
-        raise WrongOption(option, f"must be from {least} to {_MAX_SPAN_S:.0f} seconds")
+    if not math.isfinite(seconds) or not least <= seconds <= most:
+        raise WrongOption(option, f"must be from {least} to {most:.0f} seconds")
     return timedelta(seconds=seconds)
+
+
+def ttls(result_s: float, record_s: float) -> tuple[timedelta, timedelta]:
+    """How long results and records are kept; a result never longer than its record."""
+    most = LONGEST_SPAN.total_seconds()
+    result = span("--result-ttl", result_s, least=1, most=most)
+    record = span("--record-ttl", record_s, least=1, most=most)
+    if record < result:
+        raise WrongOption("--record-ttl", "must not be shorter than --result-ttl")
+    return result, record
+
+
+def max_input_size(size: int) -> int:
+    """The largest input, in bytes."""
+    return _size("--max-input-size", size, LARGEST_MAX_INPUT_BYTES)
+
+
+def max_result_size(size: int) -> int:
+    """The largest result, in bytes."""
+    return _size("--max-result-size", size, LARGEST_MAX_RESULT_BYTES)
+
+
+def _size(option: str, size: int, most: int) -> int:
+    if not 1 <= size <= most:
+        raise WrongOption(option, f"must be from 1 to {most} bytes")
+    return size

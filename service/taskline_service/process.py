@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from taskline_service import logs, telemetry
@@ -119,7 +120,9 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def store_at(url: str, namespace: str) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
+async def store_at(
+    url: str, namespace: str, *, result_ttl: timedelta, record_ttl: timedelta
+) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
     """The store at a URL, after a look at what it is like.
 
     Raises:
@@ -129,7 +132,7 @@ async def store_at(url: str, namespace: str) -> AsyncIterator[tuple[TaskStore, R
     """
     address = parse_redis_url(url)
     async with Redis(address) as redis:
-        store = TaskStore(redis, Keys(namespace))
+        store = TaskStore(redis, Keys(namespace), result_ttl=result_ttl, record_ttl=record_ttl)
         _judge(await Directory(redis, store.keys).store_info(), address)
         yield store, address
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from taskline_service import process
 from taskline_service.config import ServeConfig
 from taskline_service.embedded import EmbeddedStore
+from taskline_service.limits import PayloadSizes
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc import PortTaken, RpcServer
 from taskline_service.store import Directory
@@ -40,8 +41,13 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             assert config.store.data_dir is not None
             embedded = await stack.enter_async_context(EmbeddedStore.start(config.store.data_dir))
             url = embedded.url
-        store, address = await stack.enter_async_context(process.store_at(url, config.namespace))
-        server = RpcServer(store, address, tasks, reflection=config.reflection)
+        store, address = await stack.enter_async_context(
+            process.store_at(
+                url, config.namespace, result_ttl=config.result_ttl, record_ttl=config.record_ttl
+            )
+        )
+        sizes = PayloadSizes(max_input=config.max_input_size, max_result=config.max_result_size)
+        server = RpcServer(store, address, tasks, reflection=config.reflection, sizes=sizes)
         supervisor = Supervisor(
             worker_command(config),
             count=config.workers,

@@ -45,6 +45,9 @@ def worker_command(config: ServeConfig) -> tuple[str, ...]:
     command += ["--concurrency", str(config.concurrency)]
     command += ["--lease", str(config.lease.total_seconds())]
     command += ["--grace", str(config.grace.total_seconds())]
+    command += ["--max-result-size", str(config.max_result_size)]
+    command += ["--result-ttl", str(config.result_ttl.total_seconds())]
+    command += ["--record-ttl", str(config.record_ttl.total_seconds())]
     command += ["--log-level", config.log_level.value]
     return tuple(command)
 

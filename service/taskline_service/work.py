@@ -46,7 +46,9 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
         assert config.store.data_dir is not None
         url = await join(config.store.data_dir)
     worker_id = new_worker_id()
-    async with process.store_at(url, config.namespace) as (store, address):
+    async with process.store_at(
+        url, config.namespace, result_ttl=config.result_ttl, record_ttl=config.record_ttl
+    ) as (store, address):
         upkeep = Upkeep(store)
         worker = Worker(
             store,
@@ -57,6 +59,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
             queues=config.queues or None,
             concurrency=config.concurrency,
             lease=config.lease,
+            max_result_size=config.max_result_size,
             around_attempt=functools.partial(traced, worker=worker_id),
         )
         async with asyncio.TaskGroup() as group:

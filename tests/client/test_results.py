@@ -15,6 +15,7 @@ from taskline_client import (
     TaskCancelled,
     TaskFailed,
     TaskNotFound,
+    WrongState,
 )
 from tests.client.conftest import Connect
 from tests.client.scripted import Context, refuse
@@ -167,6 +168,53 @@ async def test_a_large_result_is_downloaded(connect: Connect) -> None:
     client = await connect(GetResult=Answering(left_out).get_result, DownloadResult=download)
 
     assert await client.handle("t").result() == [1, 2]
+
+
+class Breaking:
+    """A server whose downloads break after one chunk each."""
+
+    def __init__(self, whole: bytes, *uids: str) -> None:
+        self._whole = whole
+        self._uids = uids
+        self.offsets: list[int] = []
+
+    async def get_result(self, _: service.GetResultRequest, __: Context) -> Any:
+        return service.GetResultResponse(task=self._task(self._uids[0]))
+
+    async def get_task(self, _: service.GetTaskRequest, __: Context) -> service.GetTaskResponse:
+        return service.GetTaskResponse(task=self._task(self._uids[-1]))
+
+    async def download(
+        self, request: service.DownloadResultRequest, context: Context
+    ) -> AsyncIterator[service.DownloadResultResponse]:
+        self.offsets.append(request.offset)
+        chunk = self._whole[request.offset : request.offset + 3]
+        yield service.DownloadResultResponse(chunk=chunk, total_size=len(self._whole))
+        if chunk:
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+
+    def _task(self, uid: str) -> pb.Task:
+        return pb.Task(id="t", uid=uid, state=pb.Task.STATE_COMPLETED)
+
+
+async def test_a_download_that_breaks_goes_on_where_it_broke(connect: Connect) -> None:
+    server = Breaking(b"[1,20,3]", "u")
+    client = await connect(
+        GetResult=server.get_result, DownloadResult=server.download, GetTask=server.get_task
+    )
+
+    assert await client.handle("t").result() == [1, 20, 3]
+    assert server.offsets == [0, 3, 6, 8]
+
+
+async def test_parts_of_two_results_never_become_one(connect: Connect) -> None:
+    server = Breaking(b"[1,20,3]", "first", "second")
+    client = await connect(
+        GetResult=server.get_result, DownloadResult=server.download, GetTask=server.get_task
+    )
+
+    with pytest.raises(WrongState, match="executed anew"):
+        await client.handle("t").result()
 
 
 @pytest.mark.parametrize(

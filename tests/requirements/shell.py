@@ -37,12 +37,13 @@ async def taskline(address: str, *arguments: str) -> Ran:
 
 
 @asynccontextmanager
-async def serving(data_dir: Path) -> AsyncIterator[str]:
+async def serving(data_dir: Path, *options: str) -> AsyncIterator[str]:
     """`taskline serve` with the example tasks, until the block ends; gives its address."""
     process = await asyncio.create_subprocess_exec(
         TASKLINE,
         *("serve", "--tasks", "examples.tasks:tasks", "--listen", "127.0.0.1:0"),
         *("--data-dir", str(data_dir), "--log-level", "error"),
+        *options,
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "TASKLINE_REDIS_URL"},
         stdout=asyncio.subprocess.PIPE,

@@ -316,10 +316,10 @@ async def test_a_thousand_wrong_fields_are_told_within_one_status(stack_with_tas
     assert status_of(refused.value)[1] == [f"requests[0].{field}" for field in fields]
 
 
-async def test_a_message_over_four_mebibytes_is_refused_before_it_is_read(
+async def test_a_message_far_over_the_limit_is_refused_before_it_is_read(
     stack_with_tasks: Stack,
 ) -> None:
-    large = Request(task_type="echo", input=task_pb2.Payload(json_bytes=b"1" * (4 << 20)))
+    large = Request(task_type="echo", input=task_pb2.Payload(json_bytes=b"1" * (9 << 20)))
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stack_with_tasks.stub.Enqueue(large)

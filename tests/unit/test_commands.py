@@ -75,6 +75,10 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
         "TASKLINE_CONCURRENCY": "3",
         "TASKLINE_LEASE": "4",
         "TASKLINE_GRACE": "5",
+        "TASKLINE_MAX_INPUT_SIZE": "600",
+        "TASKLINE_MAX_RESULT_SIZE": "700",
+        "TASKLINE_RESULT_TTL": "8",
+        "TASKLINE_RECORD_TTL": "9",
         "TASKLINE_LOG_LEVEL": "debug",
     }
 
@@ -91,6 +95,10 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
             concurrency=3,
             lease_s=4,
             grace_s=5,
+            max_input_size=600,
+            max_result_size=700,
+            result_ttl_s=8,
+            record_ttl_s=9,
             log_level=LogLevel.DEBUG,
         )
     ]

@@ -31,6 +31,10 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         concurrency=10,
         lease=timedelta(seconds=30),
         grace=timedelta(seconds=30),
+        max_input_size=1024 * 1024,
+        max_result_size=5 * 1024 * 1024,
+        result_ttl=timedelta(hours=24),
+        record_ttl=timedelta(days=7),
         log_level=LogLevel.INFO,
     )
 
@@ -112,6 +116,12 @@ def test_listening_beyond_loopback_needs_insecure(text: str) -> None:
         ({"lease_s": float("nan")}, "--lease", "from 1"),
         ({"lease_s": float("inf")}, "--lease", "from 1"),
         ({"grace_s": -1.0}, "--grace", "from 0"),
+        ({"max_input_size": 0}, "--max-input-size", "from 1 to 16777216 bytes"),
+        ({"max_input_size": 2**24 + 1}, "--max-input-size", "from 1"),
+        ({"max_result_size": 0}, "--max-result-size", "from 1 to 67108864 bytes"),
+        ({"result_ttl_s": 0.5}, "--result-ttl", "from 1 to 31536000 seconds"),
+        ({"record_ttl_s": float("nan")}, "--record-ttl", "from 1"),
+        ({"record_ttl_s": 3600}, "--record-ttl", "must not be shorter than --result-ttl"),
         ({"namespace": ""}, "--namespace", "1 to 63"),
         ({"namespace": "n" * 64}, "--namespace", "1 to 63"),
         ({"namespace": "a:b"}, "--namespace", "1 to 63"),

@@ -200,13 +200,17 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
         concurrency=4,
         lease_s=5,
         grace_s=7,
+        max_result_size=1000,
+        result_ttl_s=60,
+        record_ttl_s=90,
     )
 
     command = " ".join(worker_command(config))
 
     assert command.endswith(
         "worker --tasks examples.tasks:tasks --data-dir /data --namespace blue "
-        "--concurrency 4 --lease 5.0 --grace 7.0 --log-level info"
+        "--concurrency 4 --lease 5.0 --grace 7.0 "
+        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --log-level info"
     )
     assert worker_environment(config) == {}
 

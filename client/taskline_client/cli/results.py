@@ -46,7 +46,7 @@ async def print_outcome(
     elif answer.HasField("result"):
         print(for_this_output(payload_text(answer.result)))
     elif has_ended(answer) and not answer.HasField("error"):
-        print(for_this_output((await download(connection, answer.task.id)).decode()))
+        print(for_this_output((await download(connection, answer.task)).decode()))
     if answer.HasField("error"):
         tell_task_error(answer.task.id, error_from(answer.error))
     if not has_ended(answer):

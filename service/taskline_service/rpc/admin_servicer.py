@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from taskline.v1 import admin_service_pb2 as pb
 from taskline.v1.admin_service_pb2_grpc import AdminServiceServicer
 from taskline_service.errors import NotSupportedYet
-from taskline_service.limits import LONGEST_WAIT, MAX_INPUT_BYTES, MAX_RESULT_BYTES
+from taskline_service.limits import LONGEST_WAIT, PayloadSizes
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import duration, queue_to_pb, timestamp, worker_to_pb
 from taskline_service.store import Directory, TaskStore
@@ -25,9 +25,12 @@ PARTITIONS = 1
 class AdminServicer(AdminServiceServicer):
     """Operates the deployment."""
 
-    def __init__(self, store: TaskStore, directory: Directory, *, started_us: int) -> None:
+    def __init__(
+        self, store: TaskStore, directory: Directory, *, sizes: PayloadSizes, started_us: int
+    ) -> None:
         self._store = store
         self._directory = directory
+        self._sizes = sizes
         self._started_us = started_us
 
     async def GetServerInfo(
@@ -44,8 +47,8 @@ class AdminServicer(AdminServiceServicer):
             store_eviction_policy=info.eviction_policy,
             store_latency=duration(info.latency),
             partitions=PARTITIONS,
-            max_input_size=MAX_INPUT_BYTES,
-            max_result_size=MAX_RESULT_BYTES,
+            max_input_size=self._sizes.max_input,
+            max_result_size=self._sizes.max_result,
             max_wait=duration(LONGEST_WAIT),
             default_result_ttl=duration(self._store.result_ttl),
             record_ttl=duration(self._store.record_ttl),

@@ -4,16 +4,19 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import telemetry
 from taskline_service.errors import FieldViolation, InvalidInput, TasklineError
-from taskline_service.limits import MAX_BATCH
+from taskline_service.limits import MAX_BATCH, MAX_PAGE_BYTES
 from taskline_service.rpc.answers import answer, checked_answer, refusal
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.status import code_of
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, NewTask
+
+_SHORT_MESSAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class _Refused:
 
 
 async def batch_enqueue(
-    request: pb.BatchEnqueueRequest, store: TaskStore, catalog: TaskCatalog
+    request: pb.BatchEnqueueRequest, store: TaskStore, catalog: TaskCatalog, max_input_size: int
 ) -> pb.BatchEnqueueResponse:
     """Accept the tasks of a batch.
 
@@ -32,7 +35,7 @@ async def batch_enqueue(
             `index` in the metadata; nothing was written. Not with `allow_partial`.
     """
     _check_whole(request.requests)
-    good, refused = await _read(request.requests, catalog)
+    good, refused = await _read(request.requests, catalog, max_input_size)
     if refused and not request.allow_partial:
         raise _at(refused[0])
     outcomes = await _write(
@@ -78,12 +81,12 @@ def _first_repeat(values: Iterable[str]) -> int | None:
 
 
 async def _read(
-    requests: Sequence[pb.EnqueueRequest], catalog: TaskCatalog
+    requests: Sequence[pb.EnqueueRequest], catalog: TaskCatalog, max_input_size: int
 ) -> tuple[list[tuple[int, NewTask]], list[_Refused]]:
     good, refused = list[tuple[int, NewTask]](), list[_Refused]()
     for index, request in enumerate(requests):
         try:
-            good.append((index, await new_task(request, catalog)))
+            good.append((index, await new_task(request, catalog, max_input_size)))
         except InvalidInput as error:
             refused.append(_Refused(index, _in_entry(error, index)))
         except TasklineError as error:
@@ -119,14 +122,28 @@ async def _response(
     refused: list[_Refused],
 ) -> pb.BatchEnqueueResponse:
     responses = [pb.EnqueueResponse() for _ in request.requests]
-    failed = {entry.index for entry in refused}
+    failed, failures = {entry.index for entry in refused}, list(map(_failure, refused))
     write = checked_answer if request.requests[0].validate_only else answer
+    size = 0
+    for failure in failures:
+        size += failure.ByteSize()
+        if size > MAX_PAGE_BYTES:
+            failure.ClearField("field_violations")
+            failure.message = failure.message[:_SHORT_MESSAGE]
     for (index, new), outcome in zip(good, outcomes, strict=True):
         if index not in failed:
-            responses[index] = await write(store, new, outcome)
-    return pb.BatchEnqueueResponse(
-        responses=responses, failures=[_failure(entry) for entry in refused]
-    )
+            response = await write(store, new, outcome)
+            size += response.ByteSize()
+            if size > MAX_PAGE_BYTES:
+                _shorten(response.task)
+            responses[index] = response
+    return pb.BatchEnqueueResponse(responses=responses, failures=failures)
+
+
+def _shorten(task: task_pb2.Task) -> None:
+    """Leave out what can be long, so that the answer does not become too large."""
+    for name in ("labels", "error", "progress"):
+        task.ClearField(name)
 
 
 def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:

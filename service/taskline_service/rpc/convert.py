@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskline.v1 import admin_service_pb2 as admin_pb
 from taskline.v1 import task_pb2 as pb
 from taskline_service import telemetry
-from taskline_service.limits import MAX_ANSWERED_INPUT_BYTES, MAX_TRACEBACK_BYTES_IN_HISTORY
-from taskline_service.rpc import tokens
+from taskline_service.limits import MAX_ANSWER_BYTES, MAX_ANSWERED_INPUT_BYTES
+from taskline_service.rpc import json_value, tokens
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.store import QueueInfo, WorkerInfo
 from taskline_service.task import (
@@ -26,6 +26,8 @@ from taskline_service.task import (
 from taskline_service.tasks import TaskTypeInfo
 
 _US_PER_S = 1_000_000
+# What a traceback adds to the lengths written before it and before what it is part of.
+_LENGTHS_BYTES = 16
 
 STATE_TO_PB = {
     TaskState.SCHEDULED: pb.Task.STATE_SCHEDULED,
@@ -113,17 +115,21 @@ def _add_full_view(
     )
     if task_input is not None:
         message.input.CopyFrom(task_input)
-    message.attempt_history.extend(_history(task.attempt_history))
     message.retry_policy.CopyFrom(retry_policy_to_pb(task.spec.retry_policy))
+    _add_history(message, task.attempt_history)
 
 
-def _history(attempts: Sequence[Attempt]) -> list[pb.Attempt]:
-    """All attempts, and the tracebacks of as many of the latest as fit into an answer."""
-    messages, left = list[pb.Attempt](), MAX_TRACEBACK_BYTES_IN_HISTORY
-    for attempt in reversed(attempts):
-        left -= len(attempt.error.traceback) if attempt.error else 0
-        messages.append(attempt_to_pb(attempt, with_traceback=left >= 0))
-    return messages[::-1]
+def _add_history(message: pb.Task, attempts: Sequence[Attempt]) -> None:
+    """All attempts; where an answer has not room for all tracebacks, the oldest are left out."""
+    history = [attempt_to_pb(attempt, with_traceback=False) for attempt in attempts]
+    message.attempt_history.extend(history)
+    left = MAX_ANSWER_BYTES - message.ByteSize()
+    for entry, attempt in zip(reversed(message.attempt_history), reversed(attempts), strict=True):
+        if attempt.error:
+            left -= len(attempt.error.traceback.encode()) + _LENGTHS_BYTES
+            if left < 0:
+                return
+            entry.error.traceback = attempt.error.traceback
 
 
 def attempt_to_pb(attempt: Attempt, *, with_traceback: bool) -> pb.Attempt:
@@ -151,7 +157,7 @@ def error_to_pb(error: TaskError | None, *, with_traceback: bool) -> pb.TaskErro
         error_time=timestamp(error.error_us),
     )
     if error.details is not None:
-        message.details.update(dict(error.details))
+        message.details.CopyFrom(json_value.struct_of(error.details))
     return message
 
 
@@ -167,7 +173,7 @@ def progress_to_pb(progress: Progress | None) -> pb.Progress | None:
         update_time=timestamp(progress.update_us),
     )
     if progress.details is not None:
-        message.details.update(dict(progress.details))
+        message.details.CopyFrom(json_value.struct_of(progress.details))
     return message
 
 

@@ -11,7 +11,8 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput
 from taskline_service.ids import new_id
-from taskline_service.limits import LONGEST_SPAN, MAX_INPUT_BYTES
+from taskline_service.limits import LONGEST_SPAN
+from taskline_service.offload import off_loop
 from taskline_service.rpc import fields
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.fields import Checker
@@ -32,7 +33,9 @@ _CONFLICTS = {
 }
 
 
-async def new_task(request: pb.EnqueueRequest, catalog: TaskCatalog) -> NewTask:
+async def new_task(
+    request: pb.EnqueueRequest, catalog: TaskCatalog, max_input_size: int
+) -> NewTask:
     """Check a request and fill in the defaults of its task type. Writes nothing.
 
     Raises:
@@ -50,14 +53,16 @@ async def new_task(request: pb.EnqueueRequest, catalog: TaskCatalog) -> NewTask:
     _check_trace_context(check, request.trace_context)
     if request.conflict_policy not in _CONFLICTS:
         check.wrong("conflict_policy", "is not one that this server knows")
-    task_input = _input(check, request)
+    task_input = await _input(check, request, max_input_size)
     delay, due_us = _schedule(check, request)
     spans = _spans(check, request)
     retry_policy = _retry_policy(check, request)
     check.raise_if_wrong()
 
     info = await catalog.find(request.task_type)
-    check.violations += catalog.violations(request.task_type, task_input)
+    check.violations += await off_loop(
+        len(task_input), catalog.violations, request.task_type, task_input
+    )
     check.raise_if_wrong()
 
     task_id = request.task_id or request.request_id or new_id()
@@ -91,9 +96,15 @@ def _ahead(delay: timedelta | None, due_us: int | None) -> timedelta:
     return max(delay or timedelta(0), timedelta(0))
 
 
-def _input(check: Checker, request: pb.EnqueueRequest) -> bytes:
+async def _input(check: Checker, request: pb.EnqueueRequest, max_size: int) -> bytes:
     try:
-        return payload_to_json_bytes(request.input, "input", max_size=MAX_INPUT_BYTES)
+        return await off_loop(
+            request.input.ByteSize(),
+            payload_to_json_bytes,
+            request.input,
+            "input",
+            max_size=max_size,
+        )
     except InvalidInput as error:
         if type(error) is not InvalidInput:  # too large: an error of its own
             raise

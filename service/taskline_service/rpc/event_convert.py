@@ -1,4 +1,6 @@
-"""From what happened to a task to what the contract says of it. Pure."""
+"""From what happened to a task to what the contract says of it."""
+
+import time
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.limits import MAX_OUTPUT_IN_EVENT_BYTES, MAX_RESULT_IN_EVENT_BYTES
@@ -59,7 +61,8 @@ def _state_changed(change: StateChange) -> pb.TaskEvent.StateChanged:
 
 def _ended(end: End, payload_format: pb.PayloadFormat.ValueType) -> pb.TaskEvent.Ended:
     result = None
-    if end.result is not None:
+    # Also an event that still carries a result tells none whose time is over.
+    if end.result is not None and end.result_expire_us > time.time_ns() // 1000:
         result = json_bytes_to_payload(
             end.result, payload_format, max_size=MAX_RESULT_IN_EVENT_BYTES
         )

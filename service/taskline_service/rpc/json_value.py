@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from google.protobuf.struct_pb2 import NULL_VALUE, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 # A level of objects costs three messages, and protobuf parsers stop at a hundred.
 MAX_DEPTH = 30
@@ -58,6 +58,17 @@ def fill_value(value: Value, data: bytes) -> None:
         value.Clear()
         plain = json.loads(data, parse_int=_int_or_digits, parse_float=_Double)
         _fill(value, plain, MAX_DEPTH)
+
+
+def struct_of(plain: Mapping[str, Any]) -> Struct:
+    """A JSON object; integers beyond 2^53-1 in magnitude are written as decimal strings.
+
+    Raises:
+        NotRepresentable: More than 30 levels.
+    """
+    value, text = Value(), json.dumps(dict(plain))
+    _fill(value, json.loads(text, parse_int=_int_or_digits, parse_float=_Double), MAX_DEPTH)
+    return value.struct_value
 
 
 def exceeds(data: bytes, limit: int) -> bool:

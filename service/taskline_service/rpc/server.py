@@ -13,6 +13,7 @@ from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from taskline_service.errors import StoreUnavailable
+from taskline_service.limits import DEFAULT_SIZES, MIB, PayloadSizes
 from taskline_service.rpc import health as rpc_health
 from taskline_service.rpc.admin_servicer import AdminServicer
 from taskline_service.rpc.catalog import TaskCatalog
@@ -48,6 +49,16 @@ _OPTIONS = (
 )
 
 
+# As a protobuf value, a small number takes eleven bytes, with its comma in JSON two.
+_LARGEST_GROWTH = 6
+
+
+def _options(sizes: PayloadSizes) -> tuple[tuple[str, int], ...]:
+    # So that an input that is too large is told so by us, if it is not far too large.
+    room = max(_LARGEST_GROWTH * sizes.max_input, 4 * MIB) + 2 * MIB
+    return (*_OPTIONS, ("grpc.max_receive_message_length", room))
+
+
 class PortTaken(Exception):
     """The address cannot be listened on."""
 
@@ -62,6 +73,7 @@ class RpcServer:
         tasks: TaskRegistry,
         *,
         reflection: bool = True,
+        sizes: PayloadSizes = DEFAULT_SIZES,
     ) -> None:
         """Prepare to serve.
 
@@ -70,6 +82,7 @@ class RpcServer:
             address: The same store, for a subscription of our own.
             tasks: Task types whose code is here; the others are known from the store.
             reflection: Whether callers may ask what there is to call.
+            sizes: The largest payloads; the workers have to be told the same.
         """
         self._store = store
         directory = Directory(store.redis, store.keys)
@@ -77,13 +90,13 @@ class RpcServer:
         self._hub = EventHub(store.redis, address, store.keys)
         self._catalog = TaskCatalog(directory, tasks)
         self._health = Health(SERVICE_NAMES)
-        self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_options(sizes))
         self._reflection = reflection
         add_TaskServiceServicer_to_server(
-            TaskServicer(store, self._hub, self._catalog, self._lifetime), self._server
+            TaskServicer(store, self._hub, self._catalog, self._lifetime, sizes), self._server
         )
         add_AdminServiceServicer_to_server(
-            AdminServicer(store, directory, started_us=time.time_ns() // 1000),
+            AdminServicer(store, directory, sizes=sizes, started_us=time.time_ns() // 1000),
             self._server,
         )
 

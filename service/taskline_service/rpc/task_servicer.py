@@ -15,9 +15,15 @@ from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
-from taskline_service.errors import InvalidInput, NotSupportedYet, ResultExpired
-from taskline_service.limits import MAX_ANSWERED_RESULT_BYTES, MAX_REASON, MAX_WATCHED_TASKS
-from taskline_service.rpc import fields, listing, tokens, waiting
+from taskline_service.errors import InvalidInput, NotSupportedYet
+from taskline_service.limits import (
+    MAX_ANSWERED_RESULT_BYTES,
+    MAX_REASON,
+    MAX_WATCHED_TASKS,
+    PayloadSizes,
+)
+from taskline_service.offload import off_loop
+from taskline_service.rpc import downloading, fields, listing, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
 from taskline_service.rpc.batching import batch_enqueue
 from taskline_service.rpc.catalog import TaskCatalog
@@ -51,19 +57,25 @@ class TaskServicer(TaskServiceServicer):
     """Enqueues, follows, lists and cancels tasks."""
 
     def __init__(
-        self, store: TaskStore, hub: EventHub, catalog: TaskCatalog, lifetime: Lifetime
+        self,
+        store: TaskStore,
+        hub: EventHub,
+        catalog: TaskCatalog,
+        lifetime: Lifetime,
+        sizes: PayloadSizes,
     ) -> None:
         self._store = store
         self._hub = hub
         self._catalog = catalog
         self._lifetime = lifetime
+        self._sizes = sizes
         self._cancelling: set[asyncio.Task[None]] = set()
 
     # Accepting tasks
 
     async def Enqueue(self, request: pb.EnqueueRequest, context: Context) -> pb.EnqueueResponse:
         self._lifetime.check()
-        new = await new_task(request, self._catalog)
+        new = await new_task(request, self._catalog, self._sizes.max_input)
         if request.validate_only:
             (outcome,) = await self._store.check([new])
             return await checked_answer(self._store, new, outcome)
@@ -73,7 +85,7 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.BatchEnqueueRequest, context: Context
     ) -> pb.BatchEnqueueResponse:
         self._lifetime.check()
-        return await batch_enqueue(request, self._store, self._catalog)
+        return await batch_enqueue(request, self._store, self._catalog, self._sizes.max_input)
 
     async def Run(
         self, request: pb.RunRequest, context: Context
@@ -82,7 +94,7 @@ class TaskServicer(TaskServiceServicer):
         if request.enqueue.validate_only:
             raise InvalidInput.of("enqueue.validate_only", "is refused here: use Enqueue")
         options = WatchOptions(payload_format=payload_format(request.payload_format))
-        new = await new_task(request.enqueue, self._catalog)
+        new = await new_task(request.enqueue, self._catalog, self._sizes.max_input)
 
         async def begin() -> Task:
             return await task_of(self._store, *await self._enqueue(new))
@@ -120,7 +132,10 @@ class TaskServicer(TaskServiceServicer):
         full = is_full(request.view, default=task_pb2.TASK_VIEW_FULL)
         form = payload_format(request.payload_format)
         task = await self._store.get(fields.task_id(request.task_id), full=full)
-        return pb.GetTaskResponse(task=task_to_pb(task, full=full, payload_format=form))
+        message = await off_loop(
+            len(task.spec.input), task_to_pb, task, full=full, payload_format=form
+        )
+        return pb.GetTaskResponse(task=message)
 
     async def GetResult(
         self, request: pb.GetResultRequest, context: Context
@@ -137,8 +152,14 @@ class TaskServicer(TaskServiceServicer):
             response.wait_timed_out = wait is not None
         elif task.state is TaskState.COMPLETED:
             if result is None:
-                raise _expired(task)
-            payload = json_bytes_to_payload(result, form, max_size=MAX_ANSWERED_RESULT_BYTES)
+                raise downloading.expired(task)
+            payload = await off_loop(
+                len(result),
+                json_bytes_to_payload,
+                result,
+                form,
+                max_size=MAX_ANSWERED_RESULT_BYTES,
+            )
             if payload is not None:
                 response.result.CopyFrom(payload)
         elif task.error is not None:
@@ -146,6 +167,14 @@ class TaskServicer(TaskServiceServicer):
             assert error is not None
             response.error.CopyFrom(error)
         return response
+
+    async def DownloadResult(
+        self, request: pb.DownloadResultRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadResultResponse]:
+        self._lifetime.check()
+        async with aclosing(downloading.chunks(request, self._store, self._lifetime)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def Watch(
         self, request: pb.WatchRequest, context: Context
@@ -168,7 +197,9 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
         query, count = listing.query_of(request)
-        return listing.page_to_pb(request, query, await self._store.list(query, count=count))
+        page = await self._store.list(query, count=count)
+        size = sum(len(task.spec.input) for task in page.tasks)
+        return await off_loop(size, listing.page_to_pb, request, query, page)
 
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
@@ -201,12 +232,6 @@ class TaskServicer(TaskServiceServicer):
 
     # What a later version completes
 
-    async def DownloadResult(
-        self, request: pb.DownloadResultRequest, context: Context
-    ) -> AsyncIterator[pb.DownloadResultResponse]:
-        raise NotSupportedYet("DownloadResult: not supported by this version yet")
-        yield  # makes this a stream
-
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         raise NotSupportedYet("GetStats: not supported by this version yet")
 
@@ -234,15 +259,3 @@ def _watch_options(request: pb.WatchRequest) -> WatchOptions:
         options = replace(options, heartbeat_interval=span or SHORTEST_HEARTBEAT_INTERVAL)
     check.raise_if_wrong()
     return options
-
-
-def _expired(task: Task) -> ResultExpired:
-    kept = (task.result_expire_us - task.end_us) / 1_000_000
-    end, expired = fields.rfc3339(task.end_us), fields.rfc3339(task.result_expire_us)
-    return ResultExpired(
-        f"task {task.id!r} completed at {end}; its result was kept for {kept:g} s, until {expired}",
-        task_id=task.id,
-        state=task.state.value,
-        end_time=end,
-        result_expire_time=expired,
-    )

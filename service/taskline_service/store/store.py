@@ -346,6 +346,21 @@ class TaskStore:
             return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"o")
         return None
 
+    async def get_result_chunk(
+        self, task_id: str, *, offset: int, count: int
+    ) -> tuple[Task, bytes | None]:
+        """A task with a part of its result, None if it has none (any more).
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        want = {"chunk": {"offset": offset, "count": count}}
+        reply = await self._script("get", {"ids": [task_id], "want": want})
+        (record,) = reply[b"records"]
+        if not record:
+            raise TaskNotFound(task_id)
+        return task_from_record(record, reply[b"rev"]), record.get(b"result")
+
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
         """One page of tasks by creation time, and how many match in all."""
         args = {

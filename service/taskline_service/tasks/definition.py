@@ -94,22 +94,24 @@ class TaskDefinition:
             return list(mismatch.violations)
         return []
 
-    def dump_result(self, value: Any) -> bytes:
+    def dump_result(self, value: Any, *, max_size: int | None = None) -> bytes:
         """What the function returned, as JSON of exactly that value.
 
         Raises:
             ResultNotSerializable: It does not fit the declared type, or JSON.
+            ResultTooLarge: It takes more than `max_size` bytes.
         """
-        return self._result.dump(value)
+        return self._result.dump(value, max_size=max_size)
 
-    def dump_output(self, value: Any) -> bytes:
+    def dump_output(self, value: Any, *, max_size: int | None = None) -> bytes:
         """What the function yielded, as JSON of exactly that value.
 
         Raises:
             ResultNotSerializable: It does not fit the declared type, or JSON.
+            ResultTooLarge: It takes more than `max_size` bytes.
         """
         assert self._output is not None
-        return self._output.dump(value, root="output")
+        return self._output.dump(value, root="output", max_size=max_size)
 
 
 def define(

@@ -1,6 +1,5 @@
 """What a task reports about how far it is; the worker decides when to send it."""
 
-import json
 import logging
 import math
 import sys
@@ -12,10 +11,9 @@ from numbers import Real
 from typing import Any
 
 from taskline_service.task import Progress
-from taskline_service.tasks.results import dump_undeclared
+from taskline_service.tasks.details import checked_details
 
 MAX_MESSAGE_CHARACTERS = 500
-MAX_DETAILS_BYTES = 4096
 
 log = logging.getLogger("taskline.task")
 
@@ -137,13 +135,11 @@ class ProgressReporter:
 
         Raises:
             ResultNotSerializable: There is something in it that JSON cannot hold.
-            ValueError: It takes more than 4 KiB as JSON.
+            ValueError: It takes more than 4 KiB as JSON, or is nested too deeply.
         """
-        text = dump_undeclared(dict(details), root="details")
-        if len(text) > MAX_DETAILS_BYTES:
-            raise ValueError(f"details take {len(text)} bytes, more than {MAX_DETAILS_BYTES}")
-        with self._lock:  # a copy: the task may go on changing its own
-            return self._put(replace(self._state, details=json.loads(text)))
+        checked = checked_details(details)
+        with self._lock:
+            return self._put(replace(self._state, details=checked))
 
     def _moved(self, current: float, total: float | None) -> Awaitable[None]:
         if total is not None and current > total:

@@ -10,6 +10,7 @@ from taskline_service.tasks.paths import Path, written
 from taskline_service.tasks.published import JsonSchema
 from taskline_service.tasks.strict import strict_serializer
 from taskline_service.tasks.validation import InputValidator
+from taskline_service.tasks.weight import least_size
 
 
 class ResultNotSerializable(Exception):
@@ -22,6 +23,17 @@ class ResultNotSerializable(Exception):
         self.description = description
 
 
+class ResultTooLarge(Exception):
+    """A result, or an output, is over the limit."""
+
+    def __init__(self, what: str, size: str, limit: int) -> None:
+        message = (
+            f"the {what} has {size} bytes, the limit is {limit}: "
+            f"store it elsewhere and {'yield' if what == 'output' else 'return'} a reference to it"
+        )
+        super().__init__(message)
+
+
 class ResultWriter:
     """Writes values of one type. Build once; safe to share between threads."""
 
@@ -31,12 +43,25 @@ class ResultWriter:
         self._serializer: SchemaSerializer = strict_serializer(hint)
         self._schema = InputValidator(schema) if schema is not None else None
 
-    def dump(self, value: Any, root: str = "result") -> bytes:
-        """The value as JSON.
+    def dump(self, value: Any, root: str = "result", *, max_size: int | None = None) -> bytes:
+        """The value as JSON, of at most `max_size` bytes.
 
         Raises:
             ResultNotSerializable: It does not fit its type, or JSON.
+            ResultTooLarge: It takes more bytes.
         """
+        if max_size is None:
+            return self._dump(value, root)
+        # Far too large is told before memory is spent on it. A declared type may write
+        # itself shorter than it looks.
+        if self._schema is None and (least := least_size(value, max_size)) > max_size:
+            raise ResultTooLarge(root, f"at least {least}", max_size)
+        text = self._dump(value, root)
+        if len(text) > max_size:
+            raise ResultTooLarge(root, str(len(text)), max_size)
+        return text
+
+    def _dump(self, value: Any, root: str) -> bytes:
         try:
             text = self._serializer.to_json(value, warnings="error")
             # Read back: refuses NaN, and what nobody could read for its depth.

@@ -4,14 +4,25 @@ import asyncio
 import functools
 import inspect
 import logging
+from dataclasses import replace
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, assert_never
 
 from taskline_service.limits import MAX_RESULT_BYTES
+from taskline_service.offload import LARGE_BYTES, off_loop
 from taskline_service.retry import attempts_left, delay_after
 from taskline_service.store.values import Completion, Failure
 from taskline_service.task import Claim, ErrorType, TaskError
-from taskline_service.tasks import BoundCall, InputMismatch, ResultNotSerializable, TaskContext
+from taskline_service.tasks import (
+    BoundCall,
+    InputMismatch,
+    ResultNotSerializable,
+    ResultTooLarge,
+    TaskContext,
+    TaskFailure,
+    is_large,
+)
 from taskline_service.tasks.definition import TaskDefinition
 from taskline_service.worker import threads
 from taskline_service.worker.failures import (
@@ -21,7 +32,7 @@ from taskline_service.worker.failures import (
     qualified_name,
 )
 from taskline_service.worker.outcomes import Outcome
-from taskline_service.worker.outputs import OutputWriter, ResultTooLarge
+from taskline_service.worker.outputs import OutputWriter
 from taskline_service.worker.story import StorySender
 
 log = logging.getLogger(__name__)
@@ -45,13 +56,20 @@ class Attempt:
     """One execution of a task, from its claim to its outcome."""
 
     def __init__(
-        self, claim: Claim, definition: TaskDefinition, context: TaskContext, story: StorySender
+        self,
+        claim: Claim,
+        definition: TaskDefinition,
+        context: TaskContext,
+        story: StorySender,
+        *,
+        max_result_size: int = MAX_RESULT_BYTES,
     ) -> None:
         self.claim = claim
         self.stop_reason: StopReason | None = None
         self._definition = definition
         self._context = context
         self._outputs = OutputWriter(claim, definition, story)
+        self._max_result_size = max_result_size
         self._stop_asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: StopReason) -> None:
@@ -69,7 +87,15 @@ class Attempt:
         if self.stop_reason is not None:
             return self._stopped(self.stop_reason)
         try:
-            call = self._definition.arguments(self.claim.spec.input, self._context)
+            return await self._run()
+        except Exception as error:  # such as what the code of a type raises, unlike it should
+            log.exception("task %s: could not be executed", self.claim.task_id)
+            return self._failure(replace(error_from(error), error_type=ErrorType.UNKNOWN))
+
+    async def _run(self) -> Outcome | None:
+        given = self.claim.spec.input
+        try:
+            call = await off_loop(len(given), self._definition.arguments, given, self._context)
         except InputMismatch as mismatch:
             return self._unserializable(mismatch)
         function = asyncio.create_task(self._call(call), name=f"task-{self.claim.task_id}")
@@ -78,7 +104,7 @@ class Attempt:
         except asyncio.CancelledError:  # the worker itself is being torn down
             function.cancel()
             raise
-        return self._outcome_of(function)
+        return await self._outcome_of(function)
 
     async def _call(self, call: BoundCall) -> Any:
         function = functools.partial(self._definition.function, *call.args, **call.kwargs)
@@ -109,7 +135,7 @@ class Attempt:
         if not function.done():
             log.warning("task %s: does not stop: it is left behind", self.claim.task_id)
 
-    def _outcome_of(self, function: asyncio.Task[Any]) -> Outcome | None:
+    async def _outcome_of(self, function: asyncio.Task[Any]) -> Outcome | None:
         if not function.done():
             assert self.stop_reason is not None
             return self._stopped(self.stop_reason)
@@ -118,19 +144,23 @@ class Attempt:
         error = function.exception()
         # One that was cancelled or given back may have finished first; then that counts.
         if error is None and self.stop_reason not in (StopReason.TIMEOUT, StopReason.LOST):
-            return self._completion(function.result())
+            return await self._completion(function.result())
         if self.stop_reason is not None:
             return self._stopped(self.stop_reason)
-        raised = error.__cause__ if error else None
-        if isinstance(raised, ResultNotSerializable | ResultTooLarge):  # a value that it yielded
-            return self._unserializable(raised)
-        return self._failure(error_from(raised or error)) if error else None
+        return None if error is None else self._raised(error.__cause__ or error)
 
-    def _completion(self, value: Any) -> Outcome:
+    def _raised(self, error: BaseException) -> Failure:
+        if isinstance(error, ResultNotSerializable | ResultTooLarge):  # a value that it yielded
+            return self._unserializable(error)
+        retry_after = error.retry_after if isinstance(error, TaskFailure) else None
+        return self._failure(error_from(error), retry_after=retry_after)
+
+    async def _completion(self, value: Any) -> Outcome:
+        dump = functools.partial(
+            self._definition.dump_result, value, max_size=self._max_result_size
+        )
         try:
-            result = self._definition.dump_result(value)
-            if len(result) > MAX_RESULT_BYTES:
-                raise ResultTooLarge("result", len(result), MAX_RESULT_BYTES)
+            result = await asyncio.to_thread(dump) if is_large(value, LARGE_BYTES) else dump()
         except (ResultNotSerializable, ResultTooLarge) as error:
             return self._unserializable(error)
         return Completion(self.claim, result)
@@ -141,7 +171,7 @@ class Attempt:
                 return None
             case StopReason.CANCEL:
                 error = TaskError(error_type=ErrorType.CANCELLED, message="the task was cancelled")
-                return self._failure(error, retryable=False)
+                return self._failure(error)
             case StopReason.TIMEOUT:
                 message = (
                     f"the attempt ran longer than its execution_timeout of {self._timeout():g} s"
@@ -163,12 +193,14 @@ class Attempt:
 
     def _unserializable(self, error: Exception) -> Failure:
         log.warning("task %s: %s", self.claim.task_id, error)
-        return self._failure(_serialization_error(error), retryable=False)
+        return self._failure(_serialization_error(error))
 
-    def _failure(self, error: TaskError, *, retryable: bool = True) -> Failure:
+    def _failure(self, error: TaskError, *, retry_after: timedelta | None = None) -> Failure:
         policy, failures = self.claim.spec.retry_policy, self.claim.failures + 1
-        again = retryable and attempts_left(policy, failures)
-        return Failure(self.claim, error, delay_after(policy, failures) if again else None)
+        if not (error.is_retryable and attempts_left(policy, failures)):
+            return Failure(self.claim, error, None)
+        backoff = delay_after(policy, failures) if retry_after is None else retry_after
+        return Failure(self.claim, error, backoff)
 
 
 class _Raised(Exception):

@@ -1,25 +1,41 @@
 """What is told of a failure: from an exception to a TaskError. Pure."""
 
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from taskline_service.task import ErrorType, TaskError
+from taskline_service.tasks import ResultNotSerializable, TaskFailure, checked_details
 
 MAX_NAME_BYTES = 512
 MAX_MESSAGE_BYTES = 4 * 1024
+MAX_REMARK_BYTES = 512
 MAX_TRACEBACK_BYTES = 64 * 1024
 _OUR_PACKAGE = __name__.split(".", 1)[0]
 
 
 def error_from(exception: BaseException) -> TaskError:
     """Describe an exception that task code raised, without the frames of the worker."""
+    details, left_out = _details_of(exception)
     return TaskError(
         error_type=ErrorType.RUNTIME,
-        message=cut_end(_text_of(exception), MAX_MESSAGE_BYTES),
+        message=cut_end(_text_of(exception), MAX_MESSAGE_BYTES - len(left_out.encode())) + left_out,
         exception_class=qualified_name(type(exception)),
         traceback=cut_middle(_traceback_of(exception), MAX_TRACEBACK_BYTES),
-        is_retryable=True,
+        is_retryable=bool(exception.retryable) if isinstance(exception, TaskFailure) else True,
+        details=details,
     )
+
+
+def _details_of(exception: BaseException) -> tuple[Mapping[str, Any] | None, str]:
+    """What the task attached; if that cannot be shown, a remark that says so."""
+    if not isinstance(exception, TaskFailure) or exception.details is None:
+        return None, ""
+    try:
+        return checked_details(exception.details), ""
+    except (ResultNotSerializable, ValueError, TypeError) as error:
+        return None, cut_end(f" (details left out: {error})", MAX_REMARK_BYTES)
 
 
 def qualified_name(cls: type) -> str:

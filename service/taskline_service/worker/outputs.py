@@ -17,17 +17,6 @@ from taskline_service.worker.story import StorySender
 _LOOK_UP_S = 0.2
 
 
-class ResultTooLarge(Exception):
-    """A result or an output is over its limit."""
-
-    def __init__(self, what: str, size: int, limit: int) -> None:
-        message = (
-            f"the {what} has {size} bytes, the limit is {limit}: "
-            f"store it elsewhere and make a reference to it the {what}"
-        )
-        super().__init__(message)
-
-
 class OutputWriter:
     """Emits what the function of one attempt yields."""
 
@@ -66,7 +55,5 @@ class OutputWriter:
                     concurrent.futures.wait([room], timeout=_LOOK_UP_S)
 
     def _emit(self, value: Any) -> None:
-        data = self._definition.dump_output(value)
-        if len(data) > MAX_OUTPUT_BYTES:
-            raise ResultTooLarge("output", len(data), MAX_OUTPUT_BYTES)
+        data = self._definition.dump_output(value, max_size=MAX_OUTPUT_BYTES)
         self._story.emit(self._claim, data)

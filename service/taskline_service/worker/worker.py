@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from taskline_service.errors import TasklineError
+from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim
@@ -54,6 +55,7 @@ class Worker:
         queues: Sequence[str] | None = None,
         concurrency: int = 16,
         lease: timedelta = timedelta(seconds=30),
+        max_result_size: int = MAX_RESULT_BYTES,
         around_attempt: AroundAttempt = _nothing_around,
     ) -> None:
         """Prepare to work.
@@ -67,6 +69,7 @@ class Worker:
             queues: Queues to take tasks from; None for all, also new ones.
             concurrency: Tasks at once.
             lease: How long the store waits for a sign of life before it gives a task to another.
+            max_result_size: Largest result kept, in bytes.
             around_attempt: Wraps each execution, as tracing does.
         """
         self._store = store
@@ -77,6 +80,7 @@ class Worker:
         self._identity = identity
         self._queues = queues
         self._concurrency = concurrency
+        self._max_result_size = max_result_size
         self._around_attempt = around_attempt
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
@@ -198,7 +202,13 @@ class Worker:
                 functools.partial(self._progress.report, claim), task_id=claim.task_id
             ),
         )
-        attempt = Attempt(claim, self._tasks[claim.spec.task_type], context, self._story)
+        attempt = Attempt(
+            claim,
+            self._tasks[claim.spec.task_type],
+            context,
+            self._story,
+            max_result_size=self._max_result_size,
+        )
         self._running[claim.task_id] = attempt
         attempts.create_task(self._execute(attempt), name=f"attempt-{claim.task_id}")
 

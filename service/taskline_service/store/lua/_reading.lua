@@ -1,6 +1,19 @@
 -- Comes after the prelude in scripts that read tasks. A record is everything stored about a
 -- task: { id, fields, spec, spec_size, progress, error, result, attempts }. What can be long
--- is read only if `want` has it: input, traceback, attempts, result.
+-- is read only if `want` has it: input, traceback, attempts, result, or of the result a
+-- chunk = { offset, count }. A result whose time is over is not read, dropped or not.
+
+local function read_result(id, chunk)
+  local key = PREFIX .. 'r:' .. id
+  if tonumber(redis.call('HGET', PREFIX .. 't:' .. id, 're') or 0) <= now then
+    return nil
+  end
+  if not chunk then
+    return redis.call('GET', key) or nil
+  end
+  return redis.call('EXISTS', key) == 1
+    and redis.call('GETRANGE', key, chunk.offset, chunk.offset + chunk.count - 1) or nil
+end
 
 local function read_record(id, want)
   local fields = redis.call('HGETALL', PREFIX .. 't:' .. id)
@@ -25,8 +38,8 @@ local function read_record(id, want)
     record.attempts = redis.call('LRANGE', PREFIX .. 'a:' .. id, 0, -1)
   end
   record.spec_size = redis.call('STRLEN', spec)
-  if want.result then
-    record.result = redis.call('GET', PREFIX .. 'r:' .. id) or nil
+  if want.result or want.chunk then
+    record.result = read_result(id, want.chunk)
   end
   return record
 end
