@@ -8,12 +8,14 @@
 --                    sa start_us  ea end_us  up update_us  sq sequence  ss sequence of the start
 --                    cr cancel_request_us  et error type  rs result size
 --                    re result_expire_us  xp expire_us
+--                    ry nonce of the call that last put it back on its queue
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
 --                    RUNNING task has been asked to stop, the error that it will end with
 --   g:<id>   STRING  the latest progress, in msgpack
---   h:<id>   STREAM  the story that t:<id> no longer tells: attempts that others followed
+--   h:<id>   STREAM  the story that t:<id> no longer tells: attempts that others followed (a),
+--                    and ends that a retry undid (r)
 --   i:<STATE>:<line>  ZSET  ids by create_us; counts and lists come from these
 --   q:<line> ZSET    ids that wait for a worker, by due_us less a minute per level of priority
 --   ready    ZSET    lines with waiting tasks, by the score of their first one

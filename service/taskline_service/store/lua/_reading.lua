@@ -4,6 +4,21 @@
 
 local HISTORY_SHOWN = 20
 
+-- The latest attempts of the history, newest first; it has other entries too.
+local function read_attempts(id)
+  local attempts, before = {}, '+'
+  repeat
+    local page = redis.call('XREVRANGE', PREFIX .. 'h:' .. id, before, '-', 'COUNT', HISTORY_SHOWN)
+    for _, entry in ipairs(page) do
+      if entry[2][1] == 'a' and #attempts < HISTORY_SHOWN then
+        attempts[#attempts + 1] = entry
+      end
+      before = '(' .. entry[1]
+    end
+  until #attempts == HISTORY_SHOWN or #page < HISTORY_SHOWN
+  return attempts
+end
+
 local function read_record(id, want)
   local fields = redis.call('HGETALL', PREFIX .. 't:' .. id)
   if not fields[1] then
@@ -24,7 +39,7 @@ local function read_record(id, want)
     record.error = first and to_blob(first)
   end
   if want.history then
-    record.history = redis.call('XREVRANGE', PREFIX .. 'h:' .. id, '+', '-', 'COUNT', HISTORY_SHOWN)
+    record.history = read_attempts(id)
   end
   record.spec_size = redis.call('STRLEN', spec)
   if want.result then
