@@ -44,6 +44,8 @@ class ServeConfig:
     concurrency: int
     lease: timedelta
     grace: timedelta
+    # Waiting tasks that a queue may have before Enqueue is refused; 0 for no limit.
+    max_queued: int
     log_level: LogLevel
 
     @classmethod
@@ -59,6 +61,7 @@ class ServeConfig:
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
+        max_queued: int = 0,
         insecure: bool = False,
         reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
@@ -79,6 +82,7 @@ class ServeConfig:
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),
+            max_queued=option_values.not_negative("--max-queued", max_queued),
             log_level=log_level,
         )
 

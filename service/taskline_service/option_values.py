@@ -163,6 +163,13 @@ def at_least_one(option: str, count: int) -> int:
     return count
 
 
+def not_negative(option: str, count: int) -> int:
+    """A count that may be 0."""
+    if count < 0:
+        raise WrongOption(option, "must be at least 0")
+    return count
+
+
 def span(option: str, seconds: float, *, least: float) -> timedelta:
     """A span of at least so many seconds."""
     if not math.isfinite(seconds) or not least <= seconds <= _MAX_SPAN_S:

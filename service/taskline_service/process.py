@@ -119,7 +119,9 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
 
 
 @asynccontextmanager
-async def store_at(url: str, namespace: str) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
+async def store_at(
+    url: str, namespace: str, *, max_queued: int = 0
+) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
     """The store at a URL, after a look at what it is like.
 
     Raises:
@@ -129,7 +131,7 @@ async def store_at(url: str, namespace: str) -> AsyncIterator[tuple[TaskStore, R
     """
     address = parse_redis_url(url)
     async with Redis(address) as redis:
-        store = TaskStore(redis, Keys(namespace))
+        store = TaskStore(redis, Keys(namespace), max_queued=max_queued)
         _judge(await Directory(redis, store.keys).store_info(), address)
         yield store, address
 

@@ -40,7 +40,9 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             assert config.store.data_dir is not None
             embedded = await stack.enter_async_context(EmbeddedStore.start(config.store.data_dir))
             url = embedded.url
-        store, address = await stack.enter_async_context(process.store_at(url, config.namespace))
+        store, address = await stack.enter_async_context(
+            process.store_at(url, config.namespace, max_queued=config.max_queued)
+        )
         server = RpcServer(store, address, tasks, reflection=config.reflection)
         supervisor = Supervisor(
             worker_command(config),

@@ -75,6 +75,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
         "TASKLINE_CONCURRENCY": "3",
         "TASKLINE_LEASE": "4",
         "TASKLINE_GRACE": "5",
+        "TASKLINE_MAX_QUEUED": "6",
         "TASKLINE_LOG_LEVEL": "debug",
     }
 
@@ -91,6 +92,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
             concurrency=3,
             lease_s=4,
             grace_s=5,
+            max_queued=6,
             log_level=LogLevel.DEBUG,
         )
     ]

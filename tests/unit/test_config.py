@@ -31,6 +31,7 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         concurrency=10,
         lease=timedelta(seconds=30),
         grace=timedelta(seconds=30),
+        max_queued=0,
         log_level=LogLevel.INFO,
     )
 
@@ -108,6 +109,7 @@ def test_listening_beyond_loopback_needs_insecure(text: str) -> None:
         ({"workers": 1}, "--workers", "needs --tasks"),
         ({"tasks": "m:t", "workers": -1}, "--workers", "at least 0"),
         ({"concurrency": 0}, "--concurrency", "at least 1"),
+        ({"max_queued": -1}, "--max-queued", "at least 0"),
         ({"lease_s": 0.5}, "--lease", "from 1 to 86400 seconds"),
         ({"lease_s": float("nan")}, "--lease", "from 1"),
         ({"lease_s": float("inf")}, "--lease", "from 1"),
