@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,10 +15,13 @@ from google.rpc import error_details_pb2, status_pb2
 from taskline.v1 import admin_service_pb2 as pb
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as service
+from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.store.values import Completion
 from taskline_service.task import TERMINAL_STATES, TaskState
 from tests.census import all_keys
+from tests.requirements.shell import serving
 from tests.requirements.wire import State, get_task, states_told, whole_life
 from tests.stack import Stack
 from tests.store.making import claim_all, claim_one, enqueue, new_task, reach, states
@@ -185,6 +189,21 @@ async def test_a_batch_that_does_not_fit_is_refused_whole_and_names_the_first_en
         (3, grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "QUEUE_FULL"),
     ]
     assert dict(response.failures[0].metadata) == {"queue": "default", "limit": "2"}
+
+
+async def test_a_server_has_the_limit_that_it_was_started_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKLINE_MAX_QUEUED", "1")
+    async with serving(tmp_path) as address, grpc.aio.insecure_channel(address) as channel:
+        await AdminServiceStub(channel).PauseQueue(pb.PauseQueueRequest(queue="held"))
+        request = service.EnqueueRequest(task_type="demo.flaky", queue="held")
+        await TaskServiceStub(channel).Enqueue(request)
+
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await TaskServiceStub(channel).Enqueue(request)
+
+    assert dict(info_of(raised.value).metadata) == {"queue": "held", "limit": "1"}
 
 
 # Single tasks
