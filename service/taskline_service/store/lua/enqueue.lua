@@ -11,16 +11,21 @@
 local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true, full = true }
 
-local waiting, added = {}, {}
+local lines_of, waiting, added = nil, {}, {}
 
 -- Tasks that wait on a queue for a worker, on all of its lines.
 local function count_waiting(queue)
-  local count = args.ahead and args.ahead[queue] or 0
-  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
-    local _, its_queue = split_line(line)
-    if its_queue == queue then
-      count = count + redis.call('ZCARD', index('QUEUED', line))
+  if not lines_of then
+    lines_of = {}
+    for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
+      local _, its_queue = split_line(line)
+      lines_of[its_queue] = lines_of[its_queue] or {}
+      table.insert(lines_of[its_queue], line)
     end
+  end
+  local count = args.ahead and args.ahead[queue] or 0
+  for _, line in ipairs(lines_of[queue] or {}) do
+    count = count + redis.call('ZCARD', index('QUEUED', line))
   end
   return count
 end
