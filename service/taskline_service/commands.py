@@ -153,6 +153,14 @@ def serve(
             show_default="1 with --tasks, otherwise 0",
         ),
     ] = None,
+    max_queued: Annotated[
+        int,
+        typer.Option(
+            envvar="TASKLINE_MAX_QUEUED",
+            metavar="N",
+            help="Waiting tasks that a queue may have before it takes no more; 0 for no limit.",
+        ),
+    ] = 0,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
@@ -185,6 +193,7 @@ def serve(
             max_result_size=max_result_size,
             result_ttl_s=result_ttl,
             record_ttl_s=record_ttl,
+            max_queued=max_queued,
             insecure=insecure,
             reflection=reflection,
             log_level=log_level,

@@ -54,6 +54,8 @@ class ServeConfig:
     # How long results and records are kept after the end.
     result_ttl: timedelta
     record_ttl: timedelta
+    # Waiting tasks that a queue may have before Enqueue is refused; 0 for no limit.
+    max_queued: int
     log_level: LogLevel
 
     @classmethod
@@ -73,6 +75,7 @@ class ServeConfig:
         max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
         result_ttl_s: float = DEFAULT_RESULT_TTL_S,
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
+        max_queued: int = 0,
         insecure: bool = False,
         reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
@@ -98,6 +101,7 @@ class ServeConfig:
             max_result_size=option_values.max_result_size(max_result_size),
             result_ttl=result_ttl,
             record_ttl=record_ttl,
+            max_queued=option_values.not_negative("--max-queued", max_queued),
             log_level=log_level,
         )
 

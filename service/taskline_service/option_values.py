@@ -169,6 +169,13 @@ def at_least_one(option: str, count: int) -> int:
     return count
 
 
+def not_negative(option: str, count: int) -> int:
+    """A count that may be 0."""
+    if count < 0:
+        raise WrongOption(option, "must be at least 0")
+    return count
+
+
 def span(option: str, seconds: float, *, least: float, most: float = _MAX_SPAN_S) -> timedelta:
     """A span of at least so many seconds."""
     if not math.isfinite(seconds) or not least <= seconds <= most:

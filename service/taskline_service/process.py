@@ -121,7 +121,12 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
 
 @asynccontextmanager
 async def store_at(
-    url: str, namespace: str, *, result_ttl: timedelta, record_ttl: timedelta
+    url: str,
+    namespace: str,
+    *,
+    result_ttl: timedelta,
+    record_ttl: timedelta,
+    max_queued: int = 0,
 ) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
     """The store at a URL, after a look at what it is like.
 
@@ -132,7 +137,13 @@ async def store_at(
     """
     address = parse_redis_url(url)
     async with Redis(address) as redis:
-        store = TaskStore(redis, Keys(namespace), result_ttl=result_ttl, record_ttl=record_ttl)
+        store = TaskStore(
+            redis,
+            Keys(namespace),
+            result_ttl=result_ttl,
+            record_ttl=record_ttl,
+            max_queued=max_queued,
+        )
         _judge(await Directory(redis, store.keys).store_info(), address)
         yield store, address
 

@@ -43,7 +43,11 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             url = embedded.url
         store, address = await stack.enter_async_context(
             process.store_at(
-                url, config.namespace, result_ttl=config.result_ttl, record_ttl=config.record_ttl
+                url,
+                config.namespace,
+                result_ttl=config.result_ttl,
+                record_ttl=config.record_ttl,
+                max_queued=config.max_queued,
             )
         )
         sizes = PayloadSizes(max_input=config.max_input_size, max_result=config.max_result_size)

@@ -44,9 +44,10 @@ EDGES: Mapping[TaskState, frozenset[TaskState]] = {
         }
     ),
     TaskState.RETRYING: frozenset({TaskState.QUEUED, TaskState.CANCELLED}),
-    TaskState.COMPLETED: frozenset(),
-    TaskState.FAILED: frozenset(),
-    TaskState.CANCELLED: frozenset(),
+    # Out of a terminal state only by RetryTask.
+    TaskState.COMPLETED: frozenset({TaskState.QUEUED}),
+    TaskState.FAILED: frozenset({TaskState.QUEUED}),
+    TaskState.CANCELLED: frozenset({TaskState.QUEUED}),
 }
 
 

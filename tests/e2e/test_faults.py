@@ -20,7 +20,7 @@ import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from taskline.v1 import task_pb2
+from taskline.v1 import admin_service_pb2, task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.admin_service_pb2 import ListWorkersRequest
 from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
@@ -29,9 +29,10 @@ from taskline_client import TaskFailed
 from taskline_service import TaskContext
 from taskline_service.store import TaskStore
 from taskline_service.store.values import EnqueueStatus, NewTask
-from taskline_service.task import TaskSpec
+from taskline_service.task import TaskSpec, TaskState
 from taskline_service.worker import attempt
 from tests.stack import Stack
+from tests.store.making import reach, states
 
 _TASKS = '''
 import asyncio
@@ -489,6 +490,23 @@ async def test_a_full_store_refuses_new_tasks_and_lets_running_ones_end(stack: S
     with pytest.raises(grpc.aio.AioRpcError) as missing:
         await stack.stub.GetTask(pb.GetTaskRequest(task_id="late"))
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_operators_can_act_while_the_store_is_full(stack: Stack) -> None:
+    store, queues = stack.store, stack.admin
+    for state in (TaskState.FAILED, TaskState.COMPLETED, TaskState.QUEUED):
+        await reach(store, state, state)
+
+    async with out_of_memory(store):
+        pause = admin_service_pb2.PauseQueueRequest(queue="default")
+        assert (await queues.PauseQueue(pause)).queue.paused
+        await store.cancel(TaskState.QUEUED)
+        await store.retry(TaskState.FAILED)
+        await store.delete(TaskState.COMPLETED)
+        resume = admin_service_pb2.ResumeQueueRequest(queue="default")
+        assert not (await queues.ResumeQueue(resume)).queue.paused
+
+    assert await states(store) == {"QUEUED": TaskState.CANCELLED, "FAILED": TaskState.QUEUED}
 
 
 async def test_nothing_fails_while_the_scripts_are_flushed_all_the_time(stack: Stack) -> None:

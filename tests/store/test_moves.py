@@ -9,7 +9,15 @@ import pytest
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Completion, Failure, Verdict
-from taskline_service.task import EDGES, Claim, ErrorType, Progress, TaskError, TaskState
+from taskline_service.task import (
+    EDGES,
+    TERMINAL_STATES,
+    Claim,
+    ErrorType,
+    Progress,
+    TaskError,
+    TaskState,
+)
 from tests.census import all_keys
 from tests.store.making import (
     AN_HOUR,
@@ -385,6 +393,10 @@ async def _queue_timeout_move(store: TaskStore, _: Claim) -> None:
 
 
 # Lines of upkeep that a move takes its tasks from.
+async def _put_back_move(store: TaskStore, _: Claim) -> None:
+    await store.retry_many(["a"], states=TERMINAL_STATES)
+
+
 _LINES = (b"due", b"leases", b"queue_timeouts", b"q:work:default")
 S = TaskState
 
@@ -408,6 +420,7 @@ S = TaskState
         pytest.param(_promote_move, {S.SCHEDULED: S.QUEUED, S.RETRYING: S.QUEUED}, id="promote"),
         pytest.param(_reclaim_move, {S.RUNNING: S.RETRYING}, id="reclaim"),
         pytest.param(_queue_timeout_move, {S.QUEUED: S.FAILED}, id="queue timeout"),
+        pytest.param(_put_back_move, {state: S.QUEUED for state in TERMINAL_STATES}, id="put back"),
     ],
 )
 async def test_a_move_goes_only_where_an_edge_leads(

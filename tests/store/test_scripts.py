@@ -8,9 +8,9 @@ import pytest
 
 from taskline_service.store import StoreError, TaskStore
 from taskline_service.store.records import pack
-from taskline_service.store.scripts import SCRIPTS, edges_in_lua
+from taskline_service.store.scripts import SCRIPTS, edges_in_lua, terminal_in_lua
 from taskline_service.store.values import Completion, Verdict
-from taskline_service.task import EDGES, TaskState
+from taskline_service.task import EDGES, TERMINAL_STATES, TaskState
 from tests.store.making import claim_one, enqueue
 
 _LUA = files("taskline_service.store") / "lua"
@@ -58,6 +58,14 @@ async def test_the_table_in_lua_is_the_one_in_python(store: TaskStore) -> None:
     assert {state: set(targets) for state, targets in table.items()} == {
         state.value: {target.value for target in targets} for state, targets in EDGES.items()
     }
+
+
+async def test_lua_knows_the_same_terminal_states(store: TaskStore) -> None:
+    script = terminal_in_lua() + "return cjson.encode(TERMINAL)"
+
+    reply = await store.redis.call(b"EVAL", script, b"0")
+
+    assert json.loads(reply) == dict.fromkeys(TERMINAL_STATES, True)
 
 
 @pytest.mark.parametrize("to", list(TaskState))

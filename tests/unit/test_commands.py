@@ -79,6 +79,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
         "TASKLINE_MAX_RESULT_SIZE": "700",
         "TASKLINE_RESULT_TTL": "8",
         "TASKLINE_RECORD_TTL": "9",
+        "TASKLINE_MAX_QUEUED": "6",
         "TASKLINE_LOG_LEVEL": "debug",
     }
 
@@ -99,6 +100,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
             max_result_size=700,
             result_ttl_s=8,
             record_ttl_s=9,
+            max_queued=6,
             log_level=LogLevel.DEBUG,
         )
     ]

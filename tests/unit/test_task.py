@@ -15,8 +15,8 @@ def test_every_state_has_its_moves() -> None:
     assert set().union(*EDGES.values()) <= set(TaskState)
 
 
-def test_the_terminal_states_are_those_that_nothing_leads_out_of() -> None:
-    assert {state for state in TaskState if not EDGES[state]} == TERMINAL_STATES
+def test_only_a_retry_leads_out_of_a_terminal_state() -> None:
+    assert {state for state in TaskState if EDGES[state] == {TaskState.QUEUED}} >= TERMINAL_STATES
     assert {state for state in TaskState if state.terminal} == TERMINAL_STATES
 
 

@@ -1,15 +1,23 @@
 """AdminService: what operators see and do."""
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from taskline.v1 import admin_service_pb2 as pb
 from taskline.v1.admin_service_pb2_grpc import AdminServiceServicer
-from taskline_service.errors import NotSupportedYet
+from taskline.v1.task_service_pb2 import TaskFilter
 from taskline_service.limits import LONGEST_WAIT, PayloadSizes
-from taskline_service.rpc import fields, tokens
-from taskline_service.rpc.convert import duration, queue_to_pb, timestamp, worker_to_pb
-from taskline_service.store import Directory, TaskStore
+from taskline_service.rpc import bulk, fields, tokens
+from taskline_service.rpc.convert import (
+    duration,
+    queue_to_pb,
+    task_to_pb,
+    timestamp,
+    worker_to_pb,
+)
+from taskline_service.store import Directory, QueueInfo, TaskStore
+from taskline_service.task import TERMINAL_STATES, TaskState
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -20,6 +28,7 @@ else:
 
 DEFAULT_PAGE_SIZE = 100
 PARTITIONS = 1
+_NOT_ENDED = frozenset(TaskState) - TERMINAL_STATES
 
 
 class AdminServicer(AdminServiceServicer):
@@ -61,7 +70,7 @@ class AdminServicer(AdminServiceServicer):
         after = tokens.name_after(request.page_token, "queues")
         queues = await self._directory.queues(after=after, count=count + 1)
         return pb.ListQueuesResponse(
-            queues=[queue_to_pb(queue) for queue in queues[:count]],
+            queues=[self._queue_to_pb(queue) for queue in queues[:count]],
             next_page_token=tokens.name_token([q.name for q in queues], count, "queues"),
         )
 
@@ -76,43 +85,80 @@ class AdminServicer(AdminServiceServicer):
             next_page_token=tokens.name_token([w.id for w in workers], count, "workers"),
         )
 
-    # What a later version completes
+    # Operations
 
     async def PauseQueue(
         self, request: pb.PauseQueueRequest, context: Context
     ) -> pb.PauseQueueResponse:
-        raise _not_yet("PauseQueue")
+        queue = await self._directory.pause(fields.queue(request.queue))
+        return pb.PauseQueueResponse(queue=self._queue_to_pb(queue))
 
     async def ResumeQueue(
         self, request: pb.ResumeQueueRequest, context: Context
     ) -> pb.ResumeQueueResponse:
-        raise _not_yet("ResumeQueue")
+        queue = await self._directory.resume(fields.queue(request.queue))
+        return pb.ResumeQueueResponse(queue=self._queue_to_pb(queue))
 
     async def RetryTask(
         self, request: pb.RetryTaskRequest, context: Context
     ) -> pb.RetryTaskResponse:
-        raise _not_yet("RetryTask")
+        task_id = fields.task_id(request.task_id)
+        await self._store.retry(task_id)
+        return pb.RetryTaskResponse(task=task_to_pb(await self._store.get(task_id)))
 
     async def DeleteTask(
         self, request: pb.DeleteTaskRequest, context: Context
     ) -> pb.DeleteTaskResponse:
-        raise _not_yet("DeleteTask")
+        await self._store.delete(fields.task_id(request.task_id))
+        return pb.DeleteTaskResponse()
 
     async def CancelTasks(
         self, request: pb.CancelTasksRequest, context: Context
     ) -> pb.CancelTasksResponse:
-        raise _not_yet("CancelTasks")
+        reason = fields.reason(request.reason)
+        chosen = bulk.select(_filter_of(request), possible=_NOT_ENDED)
+        count = await bulk.for_each_step(
+            self._store,
+            chosen,
+            partial(self._store.cancel_many, states=chosen.states, reason=reason),
+            changes=lambda task: not task.cancel_request_us,
+            validate_only=request.validate_only,
+        )
+        return pb.CancelTasksResponse(count=count)
 
     async def RetryTasks(
         self, request: pb.RetryTasksRequest, context: Context
     ) -> pb.RetryTasksResponse:
-        raise _not_yet("RetryTasks")
+        chosen = bulk.select(
+            _filter_of(request),
+            possible=TERMINAL_STATES,
+            unless_named=TERMINAL_STATES - {TaskState.FAILED},
+        )
+        count = await bulk.for_each_step(
+            self._store,
+            chosen,
+            partial(self._store.retry_many, states=chosen.states),
+            validate_only=request.validate_only,
+        )
+        return pb.RetryTasksResponse(count=count)
 
     async def DeleteTasks(
         self, request: pb.DeleteTasksRequest, context: Context
     ) -> pb.DeleteTasksResponse:
-        raise _not_yet("DeleteTasks")
+        chosen = bulk.select(_filter_of(request), possible=TERMINAL_STATES)
+        count = await bulk.for_each_step(
+            self._store,
+            chosen,
+            partial(self._store.delete_many, states=chosen.states),
+            validate_only=request.validate_only,
+        )
+        return pb.DeleteTasksResponse(count=count)
+
+    def _queue_to_pb(self, queue: QueueInfo) -> pb.Queue:
+        return queue_to_pb(queue, max_queued=self._store.max_queued)
 
 
-def _not_yet(method: str) -> NotSupportedYet:
-    return NotSupportedYet(f"{method}: not supported by this version yet")
+def _filter_of(
+    request: pb.CancelTasksRequest | pb.RetryTasksRequest | pb.DeleteTasksRequest,
+) -> TaskFilter | None:
+    return request.filter if request.HasField("filter") else None

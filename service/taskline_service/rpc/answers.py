@@ -1,7 +1,7 @@
 """What Enqueue and BatchEnqueue answer for each task."""
 
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.errors import RequestIdReused, TaskAlreadyExists, TasklineError
+from taskline_service.errors import QueueFull, RequestIdReused, TaskAlreadyExists, TasklineError
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, EnqueueStatus, NewTask
@@ -23,6 +23,12 @@ def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
             f"request_id {spec.request_id!r} was used before, for a request with another content",
             task_id=spec.id,
             request_id=spec.request_id,
+        )
+    if outcome.status is EnqueueStatus.FULL:
+        return QueueFull(
+            f"queue {spec.queue!r} has {outcome.limit} waiting tasks, as many as it may",
+            queue=spec.queue,
+            limit=str(outcome.limit),
         )
     return None
 

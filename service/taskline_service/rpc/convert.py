@@ -208,8 +208,8 @@ def _set_schema(field: Any, schema: dict[str, Any] | None) -> None:
         field.update(schema)
 
 
-def queue_to_pb(queue: QueueInfo) -> admin_pb.Queue:
-    """A queue."""
+def queue_to_pb(queue: QueueInfo, *, max_queued: int = 0) -> admin_pb.Queue:
+    """A queue; this server lets `max_queued` tasks wait on it, 0 for any number."""
     return admin_pb.Queue(
         name=queue.name,
         paused=queue.paused,
@@ -217,6 +217,7 @@ def queue_to_pb(queue: QueueInfo) -> admin_pb.Queue:
         scheduled_count=queue.scheduled,
         running_count=queue.running,
         oldest_age=duration(queue.oldest_age) if queue.queued else None,
+        max_queued=max_queued,
     )
 
 

@@ -8,7 +8,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline_service.errors import FieldViolation, InvalidInput
-from taskline_service.limits import LONGEST_SPAN, MAX_LABEL_VALUE, MAX_LABELS, MAX_PAGE_SIZE
+from taskline_service.limits import (
+    LONGEST_SPAN,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    MAX_PAGE_SIZE,
+    MAX_REASON,
+)
 
 TASK_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
@@ -111,6 +117,29 @@ def task_id(value: str) -> str:
     checker = Checker()
     checker.text("task_id", value, TASK_ID, TASK_ID_RULE)
     checker.raise_if_wrong()
+    return value
+
+
+def queue(value: str) -> str:
+    """The name of a queue that the request is about.
+
+    Raises:
+        InvalidInput: It cannot be one.
+    """
+    checker = Checker()
+    checker.text("queue", value, TASK_ID, TASK_ID_RULE)
+    checker.raise_if_wrong()
+    return value
+
+
+def reason(value: str) -> str:
+    """Why something is cancelled.
+
+    Raises:
+        InvalidInput: It is too long.
+    """
+    if len(value) > MAX_REASON:
+        raise InvalidInput.of("reason", f"must be at most {MAX_REASON} characters")
     return value
 
 

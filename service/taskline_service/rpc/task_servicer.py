@@ -16,12 +16,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, NotSupportedYet
-from taskline_service.limits import (
-    MAX_ANSWERED_RESULT_BYTES,
-    MAX_REASON,
-    MAX_WATCHED_TASKS,
-    PayloadSizes,
-)
+from taskline_service.limits import MAX_ANSWERED_RESULT_BYTES, MAX_WATCHED_TASKS, PayloadSizes
 from taskline_service.offload import off_loop
 from taskline_service.rpc import downloading, fields, listing, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
@@ -205,9 +200,7 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
         task_id = fields.task_id(request.task_id)
-        if len(request.reason) > MAX_REASON:
-            raise InvalidInput.of("reason", f"must be at most {MAX_REASON} characters")
-        await self._store.cancel(task_id, reason=request.reason)
+        await self._store.cancel(task_id, reason=fields.reason(request.reason))
         return pb.CancelTaskResponse(task=task_to_pb(await self._store.get(task_id)))
 
     async def ListTaskTypes(

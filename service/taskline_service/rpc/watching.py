@@ -21,7 +21,16 @@ from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
-from taskline_service.store import Emitted, End, Event, EventHub, Gap, Mailbox, TaskStore
+from taskline_service.store import (
+    Emitted,
+    End,
+    Event,
+    EventHub,
+    Gap,
+    Mailbox,
+    StateChange,
+    TaskStore,
+)
 from taskline_service.task import Progress, Task, TaskState
 
 SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
@@ -129,10 +138,14 @@ class WatchStream:
         complete = position.introduced >= len(self._ids) * STEPS_PER_TASK
         known = {task.id for task in tasks[: position.introduced // STEPS_PER_TASK]}
         for event in missed:
-            if event.task_id in known and self._is_new(event):
+            if event.task_id not in known & self._open or not self._is_new(event):
+                continue
+            if isinstance(event.change, StateChange) and event.change.retried:
+                self._open.discard(event.task_id)  # its end was before the token
+            else:
                 yield await self._send(event)
         if position.held:
-            for progress in self._progress_of(task for task in tasks if task.id in known):
+            for progress in self._progress_of(t for t in tasks if t.id in known & self._open):
                 yield await self._send(progress)
         if not complete:
             async for message in self._introduce(tasks, start=position.introduced):
@@ -170,7 +183,7 @@ class WatchStream:
                 self._held.clear()
                 async for message in self._introduce(await self._read(), gap=True):
                     yield message
-            elif self._is_new(event):
+            elif event.task_id in self._open and self._is_new(event):
                 for ready in self._order(event):
                     yield await self._send(ready)
 
@@ -240,7 +253,10 @@ class WatchStream:
         """The end with its result or error, read if it was too long to come along."""
         if end.result is not None or end.error is not None:
             return event
-        task, result = await self._store.get_outcome(event.task_id)
+        try:
+            task, result = await self._store.get_outcome(event.task_id)
+        except TaskNotFound:  # deleted meanwhile
+            return event
         # Another task may have taken its place meanwhile, and its outcome is not ours to tell.
         return (
             replace(event, change=end_of(task, result)) if task.end_us == event.event_us else event
@@ -248,9 +264,11 @@ class WatchStream:
 
     async def _end(self, task: Task) -> pb.TaskEvent:
         """The end of a task that had ended before it was watched."""
-        whole, result = await self._store.get_outcome(task.id)
-        if whole.end_us != task.end_us:  # replaced meanwhile
-            whole, result = task, None
+        whole, result = task, None
+        with contextlib.suppress(TaskNotFound):  # deleted meanwhile
+            kept, its_result = await self._store.get_outcome(task.id)
+            if kept.end_us == task.end_us:  # neither replaced nor retried
+                whole, result = kept, its_result
         end = end_of(whole, result)
         event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
         message = event_to_pb(event, self._options.payload_format)

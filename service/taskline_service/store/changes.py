@@ -17,6 +17,8 @@ class StateChange:
     schedule_us: int
     # Of RETRYING. None too if it is too long to be sent along: then it is with the task.
     error: TaskError | None
+    # It had ended, and an operator put it back on its queue.
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +112,5 @@ def _change(fields: dict[bytes, Any]) -> Change:
         worker=fields.get(b"worker", b"").decode(),
         schedule_us=fields.get(b"due", 0),
         error=failure,
+        retried=fields.get(b"retried", False),
     )

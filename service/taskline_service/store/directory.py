@@ -108,17 +108,21 @@ class Directory:
 
     async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
         """Queues by name, those behind `after`."""
-        return [
-            QueueInfo(
-                name=entry[b"name"].decode(),
-                paused=entry[b"paused"],
-                queued=entry[b"queued"],
-                scheduled=entry[b"scheduled"],
-                running=entry[b"running"],
-                oldest_age=from_us(entry[b"oldest_age"]),
-            )
-            for entry in await self._script("queues", after=after, count=count)
-        ]
+        return [_queue(entry) for entry in await self._script("queues", after=after, count=count)]
+
+    async def pause(self, queue: str) -> QueueInfo:
+        """Hand out no more tasks of a queue, which need not have any yet."""
+        await self._script("pause", queue=queue, pause=True)
+        return await self._one_queue(queue)
+
+    async def resume(self, queue: str) -> QueueInfo:
+        """Hand out tasks of a queue again."""
+        await self._script("pause", queue=queue, pause=False)
+        return await self._one_queue(queue)
+
+    async def _one_queue(self, name: str) -> QueueInfo:
+        (entry,) = await self._script("queues", only=name)
+        return _queue(entry)
 
     async def unserved_types(self) -> frozenset[str]:
         """Task types that have waiting tasks, but no live worker that knows them."""
@@ -152,6 +156,17 @@ class Directory:
         except StoreError:  # a user of the store without the right to ask
             return ""
         return reply[1].decode() if len(reply) > 1 else ""
+
+
+def _queue(entry: dict[bytes, Any]) -> QueueInfo:
+    return QueueInfo(
+        name=entry[b"name"].decode(),
+        paused=entry[b"paused"],
+        queued=entry[b"queued"],
+        scheduled=entry[b"scheduled"],
+        running=entry[b"running"],
+        oldest_age=from_us(entry[b"oldest_age"]),
+    )
 
 
 def _worker(entry: dict[bytes, Any]) -> WorkerInfo:

@@ -52,4 +52,4 @@ def enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enqueu
         return Enqueued(
             status, None, outcome[b"uid"].decode(), TaskState(outcome[b"state"].decode())
         )
-    return Enqueued(status)
+    return Enqueued(status, limit=outcome.get(b"limit", 0))

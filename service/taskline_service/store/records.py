@@ -26,6 +26,7 @@ from taskline_service.task import (
 )
 
 MICROSECOND = timedelta(microseconds=1)
+ATTEMPTS_SHOWN = 20
 
 
 def to_us(span: timedelta) -> int:
@@ -262,7 +263,7 @@ def _attempts(record: dict[bytes, Any], task: Task) -> tuple[Attempt, ...]:
                 error=task.error if task.state.terminal else None,
             )
         )
-    return tuple(history)
+    return tuple(history[-ATTEMPTS_SHOWN:])
 
 
 def claim_from_fields(fields: dict[bytes, Any], line_of: str, nonce: bytes) -> Claim:

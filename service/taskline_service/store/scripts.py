@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-from taskline_service.task import EDGES
+from taskline_service.task import EDGES, TERMINAL_STATES
 
 _LUA = files("taskline_service.store") / "lua"
 # Scripts that read tasks share how that is done.
@@ -28,9 +28,15 @@ def edges_in_lua() -> str:
     return f"local EDGES = {{ {', '.join(rows)} }}\n"
 
 
+def terminal_in_lua() -> str:
+    """task.TERMINAL_STATES as a Lua table: EDGES does not tell which states are final."""
+    return f"local TERMINAL = {{ {', '.join(f'{s} = true' for s in sorted(TERMINAL_STATES))} }}\n"
+
+
 def _load(name: str) -> Script:
     parts = ["_prelude", "_reading", name] if name in _READING else ["_prelude", name]
-    source = edges_in_lua() + "".join((_LUA / f"{part}.lua").read_text("utf-8") for part in parts)
+    tables = edges_in_lua() + terminal_in_lua()
+    source = tables + "".join((_LUA / f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

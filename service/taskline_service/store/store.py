@@ -1,11 +1,12 @@
 """The moves of tasks, each one script, and the reading of tasks."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from taskline_service.errors import TaskNotFound
+from taskline_service.errors import TaskNotFound, TaskNotTerminal
 from taskline_service.store.chunks import MOVES_PER_CALL, chunks
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.keys import Keys
@@ -33,6 +34,7 @@ from taskline_service.store.values import (
     Verdict,
 )
 from taskline_service.task import (
+    TERMINAL_STATES,
     Claim,
     ErrorType,
     Progress,
@@ -46,6 +48,8 @@ DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
 
 _FULL = {"input": True, "traceback": True, "attempts": True}
+
+_Step = Sequence[tuple[NewTask, dict[str, Any]]]
 
 
 def _held(claim: Claim) -> dict[str, Any]:
@@ -67,11 +71,14 @@ class TaskStore:
         result_ttl: timedelta = DEFAULT_RESULT_TTL,
         record_ttl: timedelta = DEFAULT_RECORD_TTL,
         max_lost: int = MAX_LOST,
+        max_queued: int = 0,
     ) -> None:
         self.redis = redis
         self.keys = keys
         self.result_ttl = result_ttl
         self.record_ttl = record_ttl
+        # Waiting tasks that a queue may have before it takes no more; 0 for no limit.
+        self.max_queued = max_queued
         # Called when a task was given a time to wait for.
         self.on_scheduled: Callable[[], None] = _nobody
         self._max_lost = max_lost
@@ -91,7 +98,7 @@ class TaskStore:
         entries = [entry_of(new) for new in tasks]
         steps = list(chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries)))
         if len(steps) > 1 and not partial:
-            checked = [o for c in steps for o in await self._enqueue(c, check_only=True)]
+            checked = await self._check(steps)
             if not all(outcome.status.accepted for outcome in checked):
                 return checked
         outcomes = [o for c in steps for o in await self._enqueue(c, partial=partial)]
@@ -102,24 +109,35 @@ class TaskStore:
     async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         """What `enqueue` would answer; changes nothing."""
         entries = [entry_of(new) for new in tasks]
-        steps = chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries))
-        return [o for c in steps for o in await self._enqueue(c, check_only=True)]
+        return await self._check(chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries)))
+
+    async def _check(self, steps: Iterable[_Step]) -> list[Enqueued]:
+        outcomes, ahead = list[Enqueued](), Counter[bytes]()
+        for step in steps:
+            outcomes += await self._enqueue(step, check_only=True, ahead=ahead)
+        return outcomes
 
     async def _enqueue(
         self,
-        chunk: Sequence[tuple[NewTask, dict[str, Any]]],
+        chunk: _Step,
         *,
         partial: bool = False,
         check_only: bool = False,
+        ahead: Counter[bytes] | None = None,
     ) -> list[Enqueued]:
+        """One step; `ahead` counts what it and those before it add to queues that are limited."""
         reply = await self._script(
             "enqueue",
             {
                 "tasks": [entry for _, entry in chunk],
                 "partial": partial,
                 "check_only": check_only,
+                "max_queued": self.max_queued or None,
+                "ahead": dict(ahead) if ahead else None,
             },
         )
+        if ahead is not None:
+            ahead.update(dict(reply[b"added"]))
         return [
             enqueued(new.spec, outcome, reply.get(b"rev", 0))
             for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)
@@ -236,14 +254,63 @@ class TaskStore:
         Raises:
             TaskNotFound: There is no such task.
         """
+        (answer,) = await self._cancel([task_id], reason)
+        if not answer:
+            raise TaskNotFound(task_id)
+
+    async def cancel_many(
+        self, task_ids: Sequence[str], *, states: Iterable[TaskState], reason: str = ""
+    ) -> int:
+        """Ask those to stop that are in one of these states; returns how many were not before."""
+        return _changed(
+            [await self._cancel(chunk, reason, states) for chunk in _steps_of(task_ids)]
+        )
+
+    async def _cancel(
+        self, task_ids: Sequence[str], reason: str, states: Iterable[TaskState] | None = None
+    ) -> list[Any]:
         args = {
-            "ids": [task_id],
+            "ids": list(task_ids),
+            "states": None if states is None else list(states),
             "error": error_to_fields(_cancelled(reason)),
             "record_ttl": self._record_ttl_us,
         }
-        (state,) = await self._script("cancel", args)
-        if not state:
-            raise TaskNotFound(task_id)
+        return list(await self._script("cancel", args))
+
+    async def retry(self, task_id: str) -> None:
+        """Put a task that has ended back on its queue, with a fresh attempt budget.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            TaskNotTerminal: It has not ended.
+        """
+        _raise_unless_changed(task_id, *await self._retry([task_id], TERMINAL_STATES))
+
+    async def retry_many(self, task_ids: Sequence[str], *, states: Iterable[TaskState]) -> int:
+        """Put those back that ended in one of these states, in order; returns how many."""
+        return _changed([await self._retry(chunk, states) for chunk in _steps_of(task_ids)])
+
+    async def _retry(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
+        # The nonce tells a call that is made again, because its answer got lost.
+        args = {"ids": list(task_ids), "states": list(states), "call": secrets.token_bytes(8)}
+        return list(await self._script("retry", args))
+
+    async def delete(self, task_id: str) -> None:
+        """Remove a task that has ended, and everything stored about it.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            TaskNotTerminal: It has not ended.
+        """
+        _raise_unless_changed(task_id, *await self._delete([task_id], TERMINAL_STATES))
+
+    async def delete_many(self, task_ids: Sequence[str], *, states: Iterable[TaskState]) -> int:
+        """Remove those that ended in one of these states; returns how many."""
+        return _changed([await self._delete(chunk, states) for chunk in _steps_of(task_ids)])
+
+    async def _delete(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
+        args = {"ids": list(task_ids), "states": list(states)}
+        return list(await self._script("delete", args))
 
     # Upkeep
 
@@ -395,6 +462,24 @@ def _appended(entry: LogLine | Output) -> dict[str, Any]:
 
 def _cancelled(reason: str) -> TaskError:
     return TaskError(error_type=ErrorType.CANCELLED, message=reason or "the task was cancelled")
+
+
+def _steps_of(task_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return chunks(task_ids, [0] * len(task_ids))
+
+
+def _changed(answers: Iterable[list[Any]]) -> int:
+    return sum(answer is True for step in answers for answer in step)
+
+
+def _raise_unless_changed(task_id: str, answer: bytes | bool) -> None:
+    if isinstance(answer, bytes):
+        state = answer.decode()
+        raise TaskNotTerminal(
+            f"task {task_id!r} has not ended: it is {state}", task_id=task_id, state=state
+        )
+    if not answer:
+        raise TaskNotFound(task_id)
 
 
 def _nobody() -> None:

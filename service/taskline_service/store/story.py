@@ -46,7 +46,7 @@ def _entry(entry: list[Any]) -> dict[bytes, Any]:
 
 def _event_from(entry: list[Any]) -> Event:
     fields = _entry(entry)
-    return decode_event(fields, fields[b"rev"], 0)
+    return decode_event(fields, fields.get(b"rev", 0), 0)
 
 
 def _told_by_record(

@@ -35,22 +35,25 @@ class EnqueueStatus(StrEnum):
     EXISTING = "existing"  # another request made it
     TAKEN = "taken"  # refused: another request made it
     REUSED = "reused"  # refused: the same request_id, with another content
+    FULL = "full"  # refused: its queue has as many waiting tasks as it may
 
     @property
     def accepted(self) -> bool:
         """Whether there is a task that answers the request."""
-        return self not in (EnqueueStatus.TAKEN, EnqueueStatus.REUSED)
+        return self not in (EnqueueStatus.TAKEN, EnqueueStatus.REUSED, EnqueueStatus.FULL)
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The answer for one new task; `uid` and `state` are those of the task in its way."""
+    """The answer for one new task; `uid` and `state` are those of the task in its way,
+    `limit` is that of its queue if it is full."""
 
     status: EnqueueStatus
     # Unset if nothing was written, or if the task is older than this request: then read it.
     task: Task | None = None
     uid: str = ""
     state: TaskState | None = None
+    limit: int = 0
 
 
 class Verdict(StrEnum):

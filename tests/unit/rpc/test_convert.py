@@ -196,6 +196,7 @@ def test_the_age_of_a_queue_is_that_of_a_waiting_task() -> None:
     assert (message.scheduled_count, message.running_count) == (1, 4)
     assert message.oldest_age == Duration(seconds=3)
     assert not convert.queue_to_pb(replace(queue, queued=0)).HasField("oldest_age")
+    assert convert.queue_to_pb(queue, max_queued=7).max_queued == 7
 
 
 def test_a_worker_has_every_field_of_the_contract() -> None:

@@ -10,6 +10,7 @@
 --                    re result_expire_us  xp expire_us  hs sequence of the last event in h:<id>
 --                    lg number of the last entry that was appended, to recognise a repeat
 --                    hb bytes of output in h:<id>, about
+--                    ry nonce of the call that last put it back on its queue
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
@@ -46,7 +47,7 @@ local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
 local HISTORY_LENGTH = 1000
 local HISTORY_BYTES = 16777216  -- of outputs; beyond, the older half goes
-local ATTEMPTS_KEPT = 19  -- and the present or last one, which t:<id> tells
+local ATTEMPTS_KEPT = 20
 local INLINE_BYTES = 4096  -- a larger outcome is not sent with its event, but read when asked for
 
 local seconds_and_us = redis.call('TIME')
@@ -205,9 +206,9 @@ local function record_start(task)
 end
 
 -- Writes down an attempt that will be followed by another one.
-local function remember_attempt(task, error_blob)
+local function remember_attempt(task, error_blob, end_us)
   redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
-    number = task.attempts, worker = task.worker, start = task.start, ['end'] = now,
+    number = task.attempts, worker = task.worker, start = task.start, ['end'] = end_us or now,
     error = error_blob }))
   redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
 end

@@ -2,12 +2,45 @@
 -- args: tasks = { { id, line, spec, priority, queue_timeout (us), due (us) or delay (us),
 --       uid, request_id, digest, on_conflict = 'reject' | 'use_existing' | 'replace_terminal' } },
 --       partial: accept those that can be, instead of none if one cannot,
---       check_only: change nothing
--- Returns { rev, outcomes = { { status, create, due, uid, state } } }; status is 'created',
--- 'repeated' (this very request made it before), 'existing', 'replaced', 'taken' or 'reused'.
+--       check_only: change nothing, max_queued: waiting tasks that a queue may have (nil: any),
+--       ahead = { [queue] = number }: what the steps checked before this one will add to them
+-- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number } };
+-- status is 'created', 'repeated' (this very request made it before), 'existing', 'replaced',
+-- 'taken', 'reused' or 'full'; added: what comes to queues, counted only if they are limited.
 
 local NEW = { created = true, replaced = true }
-local REFUSED = { taken = true, reused = true }
+local REFUSED = { taken = true, reused = true, full = true }
+
+local lines_of, waiting, added = nil, {}, {}
+
+-- Tasks that wait on a queue for a worker, on all of its lines.
+local function count_waiting(queue)
+  if not lines_of then
+    lines_of = {}
+    for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
+      local _, its_queue = split_line(line)
+      lines_of[its_queue] = lines_of[its_queue] or {}
+      table.insert(lines_of[its_queue], line)
+    end
+  end
+  local count = args.ahead and args.ahead[queue] or 0
+  for _, line in ipairs(lines_of[queue] or {}) do
+    count = count + redis.call('ZCARD', index('QUEUED', line))
+  end
+  return count
+end
+
+-- Whether the queue of a new task is full; if it is not, the task takes a place.
+local function is_full(entry)
+  local _, queue = split_line(entry.line)
+  waiting[queue] = waiting[queue] or count_waiting(queue)
+  if waiting[queue] + (added[queue] or 0) >= args.max_queued then
+    return true
+  end
+  if (entry.delay or 0) <= 0 and (entry.due or 0) <= now then
+    added[queue] = (added[queue] or 0) + 1
+  end
+end
 
 local function check(entry)
   -- Most ids are new: this is a tenth of the work of loading.
@@ -26,7 +59,7 @@ local function check(entry)
   elseif entry.on_conflict == 'use_existing' then
     outcome.status = 'existing'
   elseif entry.on_conflict == 'replace_terminal' then
-    outcome.status = next(EDGES[task.state]) and 'existing' or 'replaced'
+    outcome.status = TERMINAL[task.state] and 'replaced' or 'existing'
   else
     outcome.status = 'taken'
   end
@@ -36,6 +69,9 @@ end
 local outcomes, refused = {}, false
 for i, entry in ipairs(args.tasks) do
   outcomes[i] = check(entry)
+  if args.max_queued and NEW[outcomes[i].status] and is_full(entry) then
+    outcomes[i] = { status = 'full', limit = args.max_queued }
+  end
   refused = refused or REFUSED[outcomes[i].status]
 end
 
@@ -86,4 +122,4 @@ if not args.check_only and (args.partial or not refused) then
   end
   publish()
 end
-return cmsgpack.pack({ rev = revision, outcomes = outcomes })
+return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added })

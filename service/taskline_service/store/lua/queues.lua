@@ -1,5 +1,5 @@
 -- Lists queues by name, with what is on them.
--- args: after (a name, '' from the start), count
+-- args: after (a name, '' from the start), count; or only: the name of a single one, known or not
 -- Returns { { name, paused, queued, scheduled, running, oldest_age (us) } }.
 
 local paused = set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
@@ -8,7 +8,7 @@ local lines_of, names = {}, {}
 local function know(queue)
   if not lines_of[queue] then
     lines_of[queue] = {}
-    if queue > args.after then
+    if queue > (args.after or '') then
       names[#names + 1] = queue
     end
   end
@@ -40,6 +40,10 @@ local function describe(name)
   return queue
 end
 
+if args.only then
+  know(args.only)
+  return cmsgpack.pack({ describe(args.only) })
+end
 local queues = {}
 for i = 1, math.min(#names, args.count) do
   queues[i] = describe(names[i])

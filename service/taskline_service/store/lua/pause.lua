@@ -1,0 +1,18 @@
+-- Stops a queue from handing out tasks, also one that has none yet; or lets it go on.
+-- args: queue, pause (false: go on)
+-- Returns true.
+
+redis.call('SREM', PREFIX .. 'paused', args.queue)  -- frees; see the rules on memory
+if args.pause then
+  redis.call('SADD', PREFIX .. 'paused', args.queue)
+else
+  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
+    local _, queue = split_line(line)
+    local score = queue == args.queue and redis.call('ZSCORE', PREFIX .. 'ready', line)
+    if score then
+      first_ready[line] = tonumber(score)  -- wakes workers
+    end
+  end
+end
+publish()
+return cmsgpack.pack(true)

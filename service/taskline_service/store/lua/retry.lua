@@ -1,0 +1,50 @@
+-- Puts tasks that ended back on their queue, with a fresh attempt budget: nothing else leads out of
+-- a terminal state. What a task ended with goes; its attempts and the story of them go on.
+-- args: ids, states (terminal ones), call (a nonce of this call)
+-- Returns per id true if it was put back, its state if that is not among `states`, or false if
+-- there is no such task.
+
+local states = set_of(args.states)
+
+-- Writes down how the task had ended, and the attempt that did it unless it is there already.
+local function remember_end(task, end_us, result_size, error_blob)
+  local last = redis.call('LRANGE', PREFIX .. 'a:' .. task.id, -1, -1)[1]
+  if task.attempts > (last and cmsgpack.unpack(last).number or 0) then
+    remember_attempt(task, error_blob, end_us)
+  end
+  record_start(task)
+  record(task, {
+    id = task.id, seq = task.sequence, at = end_us, kind = 'ended', state = task.state,
+    attempts = task.attempts, result_size = result_size,
+    error = error_blob and #error_blob <= INLINE_BYTES and error_blob or nil,
+  })
+end
+
+local function put_back(task, due)
+  local key, error_key = PREFIX .. 't:' .. task.id, PREFIX .. 'e:' .. task.id
+  local ended = redis.call('HMGET', key, 'ea', 'rs')
+  local error_blob = redis.call('GET', error_key) or nil
+  redis.call('ZREM', PREFIX .. 'retention', task.id)
+  remember_end(task, tonumber(ended[1]), tonumber(ended[2] or 0), error_blob)
+  redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'et', 'cr', 'fl', 'lo')
+  redis.call('DEL', PREFIX .. 'r:' .. task.id, error_key)
+  task.due = due
+  local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = due, retried = true }
+  move(task, 'QUEUED', event, 'du', due, 'ry', args.call)
+  record(task, event)
+  put_ready(task)
+end
+
+local answers = {}
+for i, id in ipairs(args.ids) do
+  local task = load(id)
+  answers[i] = task and task.state or false
+  if task and redis.call('HGET', PREFIX .. 't:' .. id, 'ry') == args.call then
+    answers[i] = true  -- this very call: its answer got lost
+  elseif task and states[task.state] then
+    put_back(task, now + i - 1)  -- one microsecond apart, so that they keep their order
+    answers[i] = true
+  end
+end
+publish()
+return cmsgpack.pack(answers)
