@@ -40,6 +40,7 @@ local args = cmsgpack.unpack(ARGV[1])
 local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
 local HISTORY_LENGTH = 1000
+local ENDED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 local INLINE_BYTES = 4096  -- a larger outcome is not sent with its event, but read when asked for
 
 local seconds_and_us = redis.call('TIME')
@@ -114,11 +115,12 @@ end
 
 local events, revision = {}, nil
 
--- Tells watchers. Raises the task's sequence, which the caller's HSET stores.
+-- Tells watchers; `line` is for those who watch by filter. Raises the task's sequence, which
+-- the caller's HSET stores.
 local function emit(task, event)
   revision = revision or redis.call('INCR', PREFIX .. 'rev')
   task.sequence = task.sequence + 1
-  event.id, event.seq, event.at = task.id, task.sequence, now
+  event.id, event.line, event.seq, event.at = task.id, task.line, task.sequence, now
   events[#events + 1] = event
 end
 
@@ -131,6 +133,7 @@ end
 local function move(task, state, event, ...)
   assert(EDGES[task.state][state], task.state .. ' -> ' .. state .. ': no such move')
   redis.call('ZREM', index(task.state, task.line), task.id)
+  event.begins = ENDED[task.state]  -- it is followed anew, as after its creation
   emit(task, event)
   redis.call('ZADD', index(state, task.line), task.create, task.id)
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', now, ...)

@@ -45,7 +45,7 @@ local function create(entry, create_us)
     due = math.max(due, create_us), queue_timeout = entry.queue_timeout, sequence = 0,
   }
   redis.call('SET', PREFIX .. 's:' .. task.id, entry.spec)
-  emit(task, { kind = 'state', state = state, line = task.line, attempts = 0, due = task.due })
+  emit(task, { kind = 'state', state = state, begins = true, attempts = 0, due = task.due })
   local fields = { 'st', state, 'ln', task.line, 'ct', create_us, 'du', task.due, 'sq', 1, 'up', now }
   if task.priority ~= 0 then
     fields[#fields + 1], fields[#fields + 2] = 'pr', task.priority
