@@ -168,7 +168,8 @@ class FilterWatch:
             events, caught_up, came_to = self._take(mailbox), False, 0
             if not events and self._log_read is None:
                 self._settle(self._hub.revision)
-                await self._wait(mailbox)
+                if not await self._wait(mailbox):  # nothing that is wanted; other things perhaps
+                    self._settle(self._hub.revision)
         async for message in self._tell(self._new(events, came_to)):
             yield message
         if came_to:
@@ -191,11 +192,14 @@ class FilterWatch:
             events.append(event)
         return events
 
-    async def _wait(self, mailbox: Mailbox) -> None:
+    async def _wait(self, mailbox: Mailbox) -> bool:
+        """Wait for an event; False if something else is due first."""
         heartbeat_at = self._sent_at + self._options.heartbeat_interval.total_seconds()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(min(heartbeat_at, self._pacing.next_due or heartbeat_at)):
                 await mailbox.arrival()
+                return True
+        return False
 
     def _new(self, events: Sequence[Event], came_to: int) -> list[Event]:
         """Those behind the position, and before them the progress that was held back."""
