@@ -39,7 +39,7 @@ async def hot(ctx: TaskContext) -> None:
     """Reports the time, again and again."""
     for _ in range(REPORTS):
         await asyncio.sleep(PAUSE_S)
-        await ctx.progress.update(message=str(time.time()))
+        await ctx.progress.set_current(time.time())
 
 
 @tasks.task("bench.idle")
@@ -54,9 +54,7 @@ async def main(idle_count: int, hot_count: int) -> bool:
             after = memory_mb(server)
             each = (after - before) * 1024 / max(idle_count, 1)
             print(f"idle: {idle_count} watchers of as many tasks, opened in {seconds:.1f} s")
-            print(
-                f"      server {before:.0f} MB before, {after:.0f} MB with them: {each:.0f} kB each"
-            )
+            print(f"      server {before:.0f} MB before, {after:.0f} MB after: {each:.0f} kB each")
         delays = await hear(address, hot_count)
     of = {name: delays[int(len(delays) * share)] * 1000 for name, share in SHARES.items()}
     print(f"hot:  {hot_count} watchers of one task, {len(delays)} deliveries")
@@ -136,8 +134,8 @@ async def listen(address: str, count: int) -> None:
         async for event in stub.Watch(pb.WatchRequest(task_ids=["hot"])):
             now = time.time()
             assert isinstance(event, task_pb2.TaskEvent)
-            if event.HasField("progress") and event.progress.message:
-                delays.append(now - float(event.progress.message))
+            if event.HasField("progress"):
+                delays.append(now - event.progress.current)
 
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         stubs = list[TaskServiceStub]()

@@ -53,8 +53,9 @@ async def test_a_watch_goes_on_with_the_other_server_without_a_gap(stack: Stack)
         return 4
 
     async with second_server(stack) as (second, address):
-        # Both addresses; gRPC asks the first that answers, and another once that is gone.
-        async with TaskClient(f"ipv4:{address},{stack.address}") as both:
+        # gRPC asks the first that answers, and the other once that is gone.
+        both = TaskClient(f"ipv4:{address},{stack.address}")
+        async with both:
             handle = await both.enqueue("steps")
             events = handle.watch()
             seen = [await anext(events)]
@@ -82,7 +83,8 @@ async def test_a_filter_watch_goes_on_with_a_token_of_the_other_server(stack: St
         return 1
 
     async with second_server(stack) as (_, address):
-        async with grpc.aio.insecure_channel(address) as channel:
+        channel = grpc.aio.insecure_channel(address)
+        async with channel:
             call = TaskServiceStub(channel).Watch(pb.WatchRequest(filter=pb.TaskFilter()))
             await call.initial_metadata()
             await stack.client.enqueue("quick")

@@ -17,6 +17,7 @@ from taskline_service import TaskContext
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.watching import WatchOptions, WatchStream
 from taskline_service.store.values import Completion
+from taskline_service.task import Claim
 from tests.rpc.test_watch import running_hub, told
 from tests.stack import Stack
 from tests.store.making import AN_HOUR, claim_all, enqueue, new_task
@@ -89,7 +90,9 @@ async def test_a_reader_that_never_reads_costs_little_and_no_other_watcher_anyth
                     if i % 20 == 0:
                         await stack.until("a", lambda task, i=i: task.progress.current > i)  # type: ignore[misc]
                 go.set()
-                last = [event async for event in reader][-1]
+                last = task_pb2.TaskEvent()
+                while isinstance(event := await reader.read(), task_pb2.TaskEvent):
+                    last = event
                 (mailbox,) = hub._mailboxes[b"a"]
                 # Of all the progress one is left, beside the end.
                 waiting = len(mailbox._events)
@@ -105,7 +108,7 @@ async def test_ft4_whoever_waits_or_watches_learns_of_an_end_within_a_second(sta
     ended_at, late = dict[str, float](), list[float]()
     moments = {task_id: rng.random() for task_id in ids}
     await enqueue(stack.store, *(new_task(task_id) for task_id in ids))
-    claims = {}
+    claims = dict[str, Claim]()
     while batch := await claim_all(stack.store):
         claims |= {claim.task_id: claim for claim in batch}
     span = STRESS_TASKS / 500
