@@ -5,6 +5,7 @@
     │   └── PayloadTooLarge
     ├── PageTokenInvalid
     ├── ResumeTokenInvalid
+    ├── ResumeTokenExpired
     ├── RequestIdReused
     ├── TaskNotFound
     ├── TaskTypeNotFound
@@ -79,6 +80,12 @@ class ResumeTokenInvalid(TasklineError):
     """The resume token is not one of ours, or belongs to another watch."""
 
     reason = "RESUME_TOKEN_INVALID"
+
+
+class ResumeTokenExpired(TasklineError):
+    """The events since the resume token are no longer kept."""
+
+    reason = "RESUME_TOKEN_EXPIRED"
 
 
 class RequestIdReused(TasklineError):

@@ -24,6 +24,10 @@ MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
 
 MAX_BATCH = 1000
 MAX_WATCHED_TASKS = 1000
+# Of one server; an idle one takes about 30 kB there.
+MAX_WATCHES = 20_000
+# That a watch by filter has in mind; of those it forgets it sends a snapshot again.
+MAX_FOLLOWED_BY_FILTER = 10_000
 MAX_LABELS = 16
 MAX_LABEL_VALUE = 255
 MAX_REASON = 500

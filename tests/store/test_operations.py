@@ -1,6 +1,7 @@
 """What operators do: tasks put back or removed, queues paused or limited."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 

@@ -76,7 +76,7 @@ async def test_a_move_is_made_if_there_is_an_edge_and_refused_if_not(
     await enqueue(store, "a")
     task = store.keys.prefix + b"t:a"
     await store.redis.call(b"HSET", task, b"st", state)
-    prelude = edges_in_lua() + (_LUA / "_prelude.lua").read_text("utf-8")
+    prelude = edges_in_lua() + terminal_in_lua() + (_LUA / "_prelude.lua").read_text("utf-8")
     move = prelude + "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
     command = (b"EVAL", move, b"1", store.keys.prefix, pack({"to": to.value}))
 

@@ -7,6 +7,7 @@ from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import STATE_FROM_PB, task_to_pb
 from taskline_service.rpc.enums import is_full, payload_format
+from taskline_service.rpc.filter_watching import CONDITIONS, Selection
 from taskline_service.store.values import ListQuery, TaskPage
 
 DEFAULT_PAGE_SIZE = 50
@@ -62,7 +63,15 @@ def page_to_pb(
     if more and response.tasks:
         last = page.tasks[len(response.tasks) - 1]
         response.next_page_token = tokens.page_token(_list_of(request), last.create_us, last.id)
+    if not request.page_token and _can_be_watched(request.filter):
+        response.resume_token = tokens.filter_token(
+            Selection.of(request.filter).subscription, tokens.FilterPosition(page.revision)
+        )
     return response
+
+
+def _can_be_watched(chosen: pb.TaskFilter) -> bool:
+    return all(descriptor.name in CONDITIONS for descriptor, _ in chosen.ListFields())
 
 
 def _list_of(request: pb.ListTasksRequest) -> str:

@@ -92,9 +92,8 @@ class RpcServer:
         self._health = Health(SERVICE_NAMES)
         self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_options(sizes))
         self._reflection = reflection
-        add_TaskServiceServicer_to_server(
-            TaskServicer(store, self._hub, self._catalog, self._lifetime, sizes), self._server
-        )
+        self._tasks = TaskServicer(store, self._hub, self._catalog, self._lifetime, sizes)
+        add_TaskServiceServicer_to_server(self._tasks, self._server)
         add_AdminServiceServicer_to_server(
             AdminServicer(store, directory, sizes=sizes, started_us=time.time_ns() // 1000),
             self._server,

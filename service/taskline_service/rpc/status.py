@@ -28,6 +28,7 @@ _CODES: Mapping[type[errors.TasklineError], grpc.StatusCode] = {
     errors.PayloadTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
     errors.PageTokenInvalid: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ResumeTokenInvalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ResumeTokenExpired: grpc.StatusCode.OUT_OF_RANGE,
     errors.RequestIdReused: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
     errors.TaskTypeNotFound: grpc.StatusCode.NOT_FOUND,

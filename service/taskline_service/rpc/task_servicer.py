@@ -6,7 +6,7 @@ the contract.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,12 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, NotSupportedYet
-from taskline_service.limits import MAX_ANSWERED_RESULT_BYTES, MAX_WATCHED_TASKS, PayloadSizes
+from taskline_service.limits import (
+    MAX_ANSWERED_RESULT_BYTES,
+    MAX_WATCHED_TASKS,
+    MAX_WATCHES,
+    PayloadSizes,
+)
 from taskline_service.offload import off_loop
 from taskline_service.rpc import downloading, fields, listing, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
@@ -25,9 +30,11 @@ from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.enums import is_full, payload_format
+from taskline_service.rpc.filter_watching import CONDITIONS, FilterWatch, Selection
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import json_bytes_to_payload
+from taskline_service.rpc.places import Places
 from taskline_service.rpc.watching import (
     SHORTEST_HEARTBEAT_INTERVAL,
     SHORTEST_PROGRESS_INTERVAL,
@@ -64,6 +71,7 @@ class TaskServicer(TaskServiceServicer):
         self._catalog = catalog
         self._lifetime = lifetime
         self._sizes = sizes
+        self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
 
     # Accepting tasks
@@ -176,12 +184,33 @@ class TaskServicer(TaskServiceServicer):
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         self._lifetime.check()
         options = _watch_options(request)
+        with self._watches.one():
+            if request.HasField("filter"):
+                follow = self._watch_filter(request, options, context)
+            else:
+                follow = self._watch_tasks(request, options)
+            async with aclosing(follow) as events:
+                async for event in events:
+                    yield event
+
+    def _watch_tasks(
+        self, request: pb.WatchRequest, options: WatchOptions
+    ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
         if request.resume_token:  # a wrong one is told even if a task is gone
             tokens.resume_position(request.resume_token, tokens.subscription(set(request.task_ids)))
         stream = WatchStream(self._store, self._hub, self._lifetime, request.task_ids, options)
-        async with aclosing(stream.events(resume_token=request.resume_token)) as events:
-            async for event in events:
-                yield event
+        return stream.events(resume_token=request.resume_token)
+
+    def _watch_filter(
+        self, request: pb.WatchRequest, options: WatchOptions, context: Context
+    ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
+        async def tell() -> None:  # from here on the caller misses nothing
+            await context.send_initial_metadata(())
+
+        stream = FilterWatch(
+            self._store, self._hub, self._lifetime, Selection.of(request.filter), options
+        )
+        return stream.events(resume_token=request.resume_token, on_begun=tell)
 
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context
@@ -230,12 +259,13 @@ class TaskServicer(TaskServiceServicer):
 
 
 def _watch_options(request: pb.WatchRequest) -> WatchOptions:
-    if request.HasField("filter"):
-        if request.task_ids:
-            raise InvalidInput.of("filter", "only one of task_ids and filter can be set")
-        raise NotSupportedYet("filter: watches by filter are not supported by this version yet")
+    if request.HasField("filter") and request.task_ids:
+        raise InvalidInput.of("filter", "only one of task_ids and filter can be set")
     check = fields.Checker()
-    if not 1 <= len(set(request.task_ids)) <= MAX_WATCHED_TASKS:
+    for descriptor, _ in request.filter.ListFields():
+        if descriptor.name not in CONDITIONS:
+            check.wrong(f"filter.{descriptor.name}", "cannot be watched: list instead")
+    if not request.HasField("filter") and not 1 <= len(set(request.task_ids)) <= MAX_WATCHED_TASKS:
         check.wrong("task_ids", f"must be 1 to {MAX_WATCHED_TASKS}, or filter must be set")
     for i, task_id in enumerate(request.task_ids):
         check.text(f"task_ids[{i}]", task_id, fields.TASK_ID, fields.TASK_ID_RULE)

@@ -5,13 +5,15 @@ import binascii
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
 
 _DIGEST_BYTES = 6
 _RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
+_FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQ")
+_AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
 
@@ -75,6 +77,70 @@ def resume_position(token: str, of: bytes) -> Position:
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch of other tasks")
     return Position(revision, ordinal, introduced, held)
+
+
+def filter_subscription(
+    queues: Iterable[str], task_types: Iterable[str], labels: Mapping[str, str]
+) -> bytes:
+    """What a watch by this filter is recognised by. No task id begins with a bracket."""
+    return _digest(
+        json.dumps([sorted(set(queues)), sorted(set(task_types)), sorted(labels.items())])
+    )
+
+
+def task_digest(task_id: str) -> bytes:
+    """A task in a token."""
+    return _digest(task_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A task whose snapshot told more than the stream has come to: all up to `revision`.
+
+    `end_owed`: but not its end.
+    """
+
+    digest: bytes
+    revision: int
+    end_owed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilterPosition:
+    """How far a watch by filter has come: up to the event `ordinal` of `revision`.
+
+    `first_held`: the revision of the oldest progress that was held back; 0 if none was.
+    """
+
+    revision: int
+    ordinal: int = ALL_EVENTS
+    first_held: int = 0
+    ahead: tuple[Ahead, ...] = ()
+
+
+def filter_token(of: bytes, position: FilterPosition) -> str:
+    """Where a watch by filter can continue."""
+    head = _FILTER.pack(of, position.revision, position.ordinal, position.first_held)
+    tasks = (_AHEAD.pack(a.digest, a.revision << 1 | a.end_owed) for a in position.ahead)
+    return _encode(head + b"".join(tasks))
+
+
+def filter_position(token: str, of: bytes) -> FilterPosition:
+    """Where a watch by filter continues.
+
+    Raises:
+        ResumeTokenInvalid: The token is no such token, or of another subscription.
+    """
+    try:
+        data = _decode(token)
+        owner, revision, ordinal, first_held = _FILTER.unpack_from(data)
+        tasks = list(_AHEAD.iter_unpack(data[_FILTER.size :]))
+    except (binascii.Error, ValueError, struct.error):
+        raise ResumeTokenInvalid("resume_token: not a token of this service") from None
+    if owner != of:
+        raise ResumeTokenInvalid("resume_token: belongs to a watch by another filter")
+    ahead = tuple(Ahead(digest, number >> 1, bool(number & 1)) for digest, number in tasks)
+    return FilterPosition(revision, ordinal, first_held, ahead)
 
 
 def page_token(of: str, *after: int | str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.errors import TaskNotFound
@@ -20,6 +21,7 @@ from taskline_service.rpc import tokens
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
 from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.pacing import Pacing
 from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
 from taskline_service.store import (
     Emitted,
@@ -31,7 +33,7 @@ from taskline_service.store import (
     StateChange,
     TaskStore,
 )
-from taskline_service.task import Progress, Task, TaskState
+from taskline_service.task import Task, TaskState
 
 SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
 SHORTEST_HEARTBEAT_INTERVAL = timedelta(seconds=1)
@@ -68,9 +70,9 @@ class WatchStream:
         self._position = Position(0)
         self._open = set(self._ids)
         self._sequences: dict[str, int] = {}
-        # Progress that came too soon after the last: the event, and when it may be sent.
-        self._held: dict[str, tuple[Event, float]] = {}
-        self._progress_sent_at: dict[str, float] = {}
+        self._pacing = Pacing(options.min_progress_interval)
+        # Whether progress that was held back before a resume has still to be sent.
+        self._owes_progress = False
         self._sent_at = asyncio.get_running_loop().time()
 
     @property
@@ -105,25 +107,43 @@ class WatchStream:
     async def _introduce(
         self, tasks: list[Task], *, start: int = 0, gap: bool = False
     ) -> AsyncIterator[pb.TaskEvent]:
-        """Snapshots, from step `start` on; a task that has ended gets its end as well."""
-        self._position = replace(
-            self._position,
-            revision=min(task.revision for task in tasks),
-            ordinal=tokens.ALL_EVENTS,
-            introduced=start,
-        )
-        for i, task in enumerate(tasks):
-            if task.id not in self._open:  # its end was said before the gap
-                continue
-            self._sequences[task.id] = max(task.sequence, self._sequences.get(task.id, 0))
-            if start <= i * STEPS_PER_TASK:
-                self._step(i * STEPS_PER_TASK + (1 if task.state.terminal else STEPS_PER_TASK))
-                yield self._snapshot(task, gap=gap)
-            if task.state.terminal:
-                self._open.discard(task.id)
-                if start <= i * STEPS_PER_TASK + 1:
+        """Snapshots, from step `start` on; a task that has ended gets its end as well.
+
+        Tasks are read some at a time, each time at a later revision: up to that, those
+        before them are followed first, so that one revision tells how far all of them are.
+        """
+        self._position = replace(self._position, introduced=start)
+        steps = enumerate(tasks)
+        for revision, group in groupby(steps, key=lambda step: step[1].revision):
+            rest = [(i, task) for i, task in group if start < (i + 1) * STEPS_PER_TASK]
+            if rest:
+                async for message in self._catch_up(revision):
+                    yield message
+            for i, task in rest:
+                if task.id not in self._open:  # its end was said before the gap
+                    continue
+                self._sequences[task.id] = max(task.sequence, self._sequences.get(task.id, 0))
+                if start <= i * STEPS_PER_TASK:
+                    self._step(i * STEPS_PER_TASK + (1 if task.state.terminal else STEPS_PER_TASK))
+                    yield self._snapshot(task, gap=gap)
+                if task.state.terminal:
+                    self._open.discard(task.id)
                     self._step((i + 1) * STEPS_PER_TASK)
                     yield await self._end(task)
+
+    async def _catch_up(self, revision: int) -> AsyncIterator[pb.TaskEvent]:
+        """What has happened up to `revision` to the tasks that are introduced."""
+        known = self._ids[: self._position.introduced // STEPS_PER_TASK]
+        if known and revision > self._position.revision:
+            missed = await self._hub.since(self._position.revision - 1, known, up_to=revision)
+            if missed is None:  # the mailbox has them; until then the position stays behind
+                return
+            for event in missed:
+                if event.task_id in self._open and self._is_new(event):
+                    for ready in self._pacing.order(event):
+                        yield await self._send(ready)
+        if revision >= self._position.revision:
+            self._position = replace(self._position, revision=revision, ordinal=tokens.ALL_EVENTS)
 
     async def _resume(self, token: str) -> AsyncIterator[pb.TaskEvent]:
         """What happened since the token; snapshots for what it had not come to yet."""
@@ -135,21 +155,18 @@ class WatchStream:
                 yield message
             return
         self._position = position
-        complete = position.introduced >= len(self._ids) * STEPS_PER_TASK
+        self._owes_progress = position.held
         known = {task.id for task in tasks[: position.introduced // STEPS_PER_TASK]}
-        for event in missed:
-            if event.task_id not in known & self._open or not self._is_new(event):
-                continue
-            if isinstance(event.change, StateChange) and event.change.retried:
-                self._open.discard(event.task_id)  # its end was before the token
-            else:
-                yield await self._send(event)
-        if position.held:
-            for progress in self._progress_of(t for t in tasks if t.id in known & self._open):
-                yield await self._send(progress)
-        if not complete:
+        if position.introduced < len(self._ids) * STEPS_PER_TASK:
             async for message in self._introduce(tasks, start=position.introduced):
                 yield message
+        else:
+            for event in self._still_to_tell(missed):
+                yield await self._send(event)
+        if position.held:
+            self._owes_progress = False
+            for progress in self._progress_of(t for t in tasks if t.id in known & self._open):
+                yield await self._send(progress)
         for task in tasks:
             # Its end was before the token: there is nothing more to say of it.
             if task.id in known and task.state.terminal:
@@ -161,6 +178,15 @@ class WatchStream:
             progress, sent = task.progress, self._sequences.get(task.id, 0)
             if progress and task.state is TaskState.RUNNING and task.sequence > sent:
                 yield Event(task.id, task.sequence, progress.update_us, 0, 0, progress)
+
+    def _still_to_tell(self, missed: Iterable[Event]) -> Iterator[Event]:
+        for event in missed:
+            if event.task_id not in self._open or not self._is_new(event):
+                continue
+            if isinstance(event.change, StateChange) and event.change.retried:
+                self._open.discard(event.task_id)  # its end was before the token
+            else:
+                yield event
 
     async def _read(self) -> list[Task]:
         tasks = await self._store.get_many(self._ids)
@@ -177,20 +203,20 @@ class WatchStream:
             if event is None:
                 if not await self._wait(mailbox):
                     yield self._heartbeat()
-                for due in self._take_due():
+                for due in self._pacing.take_due():
                     yield await self._send(due)
             elif isinstance(event.change, Gap):
-                self._held.clear()
+                self._pacing.clear()
                 async for message in self._introduce(await self._read(), gap=True):
                     yield message
             elif event.task_id in self._open and self._is_new(event):
-                for ready in self._order(event):
+                for ready in self._pacing.order(event):
                     yield await self._send(ready)
 
     async def _wait(self, mailbox: Mailbox) -> bool:
         """Wait for an event, or for held progress to be due; False if a heartbeat is due first."""
         heartbeat_at = self._sent_at + self._options.heartbeat_interval.total_seconds()
-        wake_at = min([heartbeat_at, *(at for _, at in self._held.values())])
+        wake_at = min(heartbeat_at, self._pacing.next_due or heartbeat_at)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(wake_at):
                 await mailbox.arrival()
@@ -210,24 +236,6 @@ class WatchStream:
             return (0, 0)
         return (self._position.revision, self._position.ordinal)
 
-    def _order(self, event: Event) -> list[Event]:
-        """What to send now that this event is here: progress waits its time, nothing else does."""
-        held = self._held.pop(event.task_id, None)
-        if not isinstance(event.change, Progress):
-            return [held[0], event] if held else [event]
-        now = asyncio.get_running_loop().time()
-        interval = self._options.min_progress_interval.total_seconds()
-        due_at = self._progress_sent_at.get(event.task_id, -interval) + interval
-        if due_at > now:
-            self._held[event.task_id] = (event, due_at)
-            return []
-        return [event]
-
-    def _take_due(self) -> list[Event]:
-        now = asyncio.get_running_loop().time()
-        due = [task_id for task_id, (_, at) in self._held.items() if at <= now]
-        return [self._held.pop(task_id)[0] for task_id in due]
-
     # Messages
 
     async def _send(self, event: Event) -> pb.TaskEvent:
@@ -235,58 +243,29 @@ class WatchStream:
         self._sequences[event.task_id] = event.sequence
         if (event.revision, event.ordinal) > (self._position.revision, self._position.ordinal):
             self._position = replace(self._position, revision=event.revision, ordinal=event.ordinal)
-        if isinstance(event.change, Progress):
-            self._progress_sent_at[event.task_id] = self._sent_at
-        elif isinstance(event.change, End):
+        self._pacing.sent(event)
+        if isinstance(event.change, End):
             self._open.discard(event.task_id)
-            event = await self._with_outcome(event, event.change)
-        elif isinstance(event.change, Emitted) and event.change.data is None:
-            output = await self._store.output(event.task_id, event.sequence)
-            if output is None:  # so many came after it that it is no longer kept
-                return self._snapshot(await self._store.get(event.task_id), gap=True)
-            event = replace(event, change=Emitted(output))
-        message = event_to_pb(event, self._options.payload_format)
+        message = await message_of(self._store, event, self._options.payload_format)
         message.resume_token = self._token()
         return message
 
-    async def _with_outcome(self, event: Event, end: End) -> Event:
-        """The end with its result or error, read if it was too long to come along."""
-        if end.result is not None or end.error is not None:
-            return event
-        try:
-            task, result = await self._store.get_outcome(event.task_id)
-        except TaskNotFound:  # deleted meanwhile
-            return event
-        # Another task may have taken its place meanwhile, and its outcome is not ours to tell.
-        return (
-            replace(event, change=end_of(task, result)) if task.end_us == event.event_us else event
-        )
-
     async def _end(self, task: Task) -> pb.TaskEvent:
         """The end of a task that had ended before it was watched."""
-        whole, result = task, None
-        with contextlib.suppress(TaskNotFound):  # deleted meanwhile
-            kept, its_result = await self._store.get_outcome(task.id)
-            if kept.end_us == task.end_us:  # neither replaced nor retried
-                whole, result = kept, its_result
-        end = end_of(whole, result)
-        event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
-        message = event_to_pb(event, self._options.payload_format)
+        end = await end_event(self._store, task)
+        message = event_to_pb(end, self._options.payload_format)
         message.resume_token = self._token()
         return message
 
     def _snapshot(self, task: Task, *, gap: bool) -> pb.TaskEvent:
-        message = pb.TaskEvent(task_id=task.id, sequence=task.sequence, resume_token=self._token())
-        message.event_time.FromMicroseconds(task.update_us)
-        message.snapshot.task.CopyFrom(task_to_pb(task))
-        message.snapshot.gap = gap
+        message = snapshot_of(task, gap=gap)
+        message.resume_token = self._token()
         return message
 
     def _heartbeat(self) -> pb.TaskEvent:
         self._sent_at = asyncio.get_running_loop().time()
-        message = pb.TaskEvent(resume_token=self._token())
-        message.event_time.GetCurrentTime()
-        message.heartbeat.SetInParent()
+        message = heartbeat()
+        message.resume_token = self._token()
         return message
 
     def _step(self, introduced: int) -> None:
@@ -297,5 +276,64 @@ class WatchStream:
         self._position = replace(self._position, introduced=introduced)
 
     def _token(self) -> str:
-        position = replace(self._position, held=bool(self._held))
+        position = replace(self._position, held=self._pacing.holds or self._owes_progress)
         return tokens.resume_token(self._subscription, position)
+
+
+# What both kinds of watches say. The tokens are theirs.
+
+
+def snapshot_of(task: Task, *, gap: bool) -> pb.TaskEvent:
+    """A task as it is."""
+    message = pb.TaskEvent(task_id=task.id, sequence=task.sequence)
+    message.event_time.FromMicroseconds(task.update_us)
+    message.snapshot.task.CopyFrom(task_to_pb(task))
+    message.snapshot.gap = gap
+    return message
+
+
+def heartbeat() -> pb.TaskEvent:
+    """A sign of life."""
+    message = pb.TaskEvent()
+    message.event_time.GetCurrentTime()
+    message.heartbeat.SetInParent()
+    return message
+
+
+async def end_event(store: TaskStore, task: Task) -> Event:
+    """The end of a task that had ended before it was watched."""
+    try:
+        whole, result = await store.get_outcome(task.id)
+    except TaskNotFound:  # its record went meanwhile
+        whole, result = task, None
+    if whole.end_us != task.end_us:  # replaced meanwhile
+        whole, result = task, None
+    end = end_of(whole, result)
+    return Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
+
+
+async def message_of(
+    store: TaskStore, event: Event, payload_format: pb.PayloadFormat.ValueType
+) -> pb.TaskEvent:
+    """An event in full: what was too long to come along is read."""
+    if isinstance(event.change, End):
+        event = await _with_outcome(store, event, event.change)
+    elif isinstance(event.change, Emitted) and event.change.data is None:
+        output = await store.output(event.task_id, event.sequence)
+        if output is None:  # so much came after it that it is no longer kept
+            (task,) = await store.get_many([event.task_id])
+            return heartbeat() if task is None else snapshot_of(task, gap=True)
+        event = replace(event, change=Emitted(output))
+    return event_to_pb(event, payload_format)
+
+
+async def _with_outcome(store: TaskStore, event: Event, end: End) -> Event:
+    """The end with its result or error, read if it was too long to come along."""
+    if end.result is not None or end.error is not None:
+        return event
+    try:
+        task, result = await store.get_outcome(event.task_id)
+    except TaskNotFound:  # the end is true all the same
+        return event
+    # Another task may have taken its place meanwhile, and its outcome is not ours to tell.
+    return replace(event, change=end_of(task, result)) if task.end_us == event.event_us else event

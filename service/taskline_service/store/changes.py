@@ -69,6 +69,10 @@ class Event:
     # Place among the events of the same revision, from 0.
     ordinal: int
     change: Change
+    # Task type and queue, as keys.line() writes them.
+    line: str = ""
+    # The first of all, or the first after an end: what came before does not lead here.
+    begins: bool = False
 
 
 def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
@@ -80,6 +84,8 @@ def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event
         revision=revision,
         ordinal=ordinal,
         change=_change(fields),
+        line=fields.get(b"line", b"").decode(),
+        begins=fields.get(b"begins", False),
     )
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from taskline_service.errors import TasklineError
@@ -25,6 +25,9 @@ _PAGE = 500
 # A subscription can lose what was published last without knowing: compare now and then.
 _COMPARE_EVERY_S = 10.0
 MAILBOX_LENGTH = 10_000
+# Shorter, as who watches by filter can go on from the log.
+SELECTED_MAILBOX_LENGTH = 1_000
+_SELECTED_PAGE = 50
 
 
 class Mailbox:
@@ -34,7 +37,8 @@ class Mailbox:
     that falls too far behind finds a Gap instead of what it missed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, length: int | None = None) -> None:
+        self._length = length
         # By their number, in order.
         self._events: OrderedDict[int, Event] = OrderedDict()
         # The number of the one waiting progress event of a task.
@@ -52,7 +56,7 @@ class Mailbox:
             if waiting is not None:
                 del self._events[waiting]
             self._latest_progress[event.task_id] = self._count
-        if len(self._events) >= MAILBOX_LENGTH:
+        if len(self._events) >= (self._length or MAILBOX_LENGTH):
             self.lose(event.revision)
             return
         self._append(event)
@@ -96,6 +100,9 @@ class EventHub:
         self._redis = redis
         self._keys = keys
         self._mailboxes: dict[bytes, set[Mailbox]] = {}
+        # Of those who watch by filter: which lines each wants, and, once asked, who wants a line.
+        self._selections: dict[Mailbox, Callable[[str], bool]] = {}
+        self._by_line: dict[bytes, list[Mailbox]] = {}
         self._revision: int | None = None
         self._early: list[dict[bytes, Any]] | None = []
         self._catching_up = asyncio.Lock()
@@ -134,18 +141,36 @@ class EventHub:
                     if not others:
                         del self._mailboxes[key]
 
+    @contextlib.contextmanager
+    def select(self, wanted: Callable[[str], bool]) -> Iterator[Mailbox]:
+        """A mailbox that gets whatever happens to the tasks of the wanted lines from now on."""
+        mailbox = Mailbox(SELECTED_MAILBOX_LENGTH)
+        self._selections[mailbox] = wanted
+        self._by_line.clear()
+        try:
+            yield mailbox
+        finally:
+            del self._selections[mailbox]
+            self._by_line.clear()
+
     async def run(self) -> None:
         """Listen until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._subscription.run())
             group.create_task(self._compare())
 
-    async def since(self, revision: int, task_ids: Iterable[str]) -> list[Event] | None:
+    async def since(
+        self, revision: int, task_ids: Iterable[str], *, up_to: int | None = None
+    ) -> list[Event] | None:
         """The events of these tasks after `revision`; None if they are no longer kept."""
         wanted, events = {task_id.encode() for task_id in task_ids}, list[Event]()
-        present, last = await self._present_revision(), revision
-        while messages := await self._read_log(last):
+        present, last = await self.present_revision(), revision
+        if up_to is not None:
+            present = up_to
+        while last < present and (messages := await self._read_log(last)):
             for message in messages:
+                if up_to is not None and message[b"rev"] > up_to:
+                    break
                 if message[b"rev"] != last + 1:
                     return None
                 last += 1
@@ -155,6 +180,30 @@ class EventHub:
                     if fields[b"id"] in wanted
                 ]
         return events if last >= present else None
+
+    async def page_since(
+        self, revision: int, wanted: Callable[[str], bool]
+    ) -> tuple[int, list[Event]] | None:
+        """Some events of the wanted lines after `revision`, and up to where these are all.
+
+        That is `revision` itself if nothing has happened since. None if the events are no
+        longer kept.
+        """
+        present, last, events = await self.present_revision(), revision, list[Event]()
+        for message in await self._read_log(revision, _SELECTED_PAGE):
+            if message[b"rev"] != last + 1:
+                return None
+            last += 1
+            events += [
+                decode_event(fields, last, ordinal)
+                for ordinal, fields in enumerate(message[b"events"])
+                if wanted(fields.get(b"line", b"").decode())
+            ]
+        return None if last == revision != present else (last, events)
+
+    async def present_revision(self) -> int:
+        """How far the store is; it may be further than what has been handed out."""
+        return int(await self._redis.call(b"GET", self._keys.revision) or 0)
 
     def _hear(self, _channel: bytes, data: bytes) -> None:
         message = unpack(data)
@@ -172,19 +221,27 @@ class EventHub:
         if revision == self._revision + 1:
             self._revision = revision
             for ordinal, fields in enumerate(message[b"events"]):
-                mailboxes = self._mailboxes.get(fields[b"id"])
-                if mailboxes:
+                mailboxes = self._mailboxes.get(fields[b"id"], ())
+                selected = self._selecting(fields) if self._selections else ()
+                if mailboxes or selected:
                     event = decode_event(fields, revision, ordinal)
-                    for mailbox in mailboxes:
+                    for mailbox in (*mailboxes, *selected):
                         mailbox.put(event)
         return True
+
+    def _selecting(self, fields: dict[bytes, Any]) -> list[Mailbox]:
+        name = fields.get(b"line", b"")
+        if name not in self._by_line:
+            text = name.decode()
+            self._by_line[name] = [box for box, wanted in self._selections.items() if wanted(text)]
+        return self._by_line[name]
 
     async def _catch_up(self) -> None:
         """Read what was published while we did not listen, then what was heard meanwhile."""
         async with self._catching_up:
             if self._early is None:
                 self._early = []
-            present = await self._present_revision()
+            present = await self.present_revision()
             if self._revision is None:
                 self._revision = present
             elif present < self._revision:  # another store, or an older copy of it
@@ -205,15 +262,13 @@ class EventHub:
     def _skip_to(self, revision: int) -> None:
         log.warning("events up to revision %d are no longer kept: watchers read again", revision)
         self._revision = revision
-        for mailbox in {box for boxes in self._mailboxes.values() for box in boxes}:
+        watching = {box for boxes in self._mailboxes.values() for box in boxes}
+        for mailbox in (*watching, *self._selections):
             mailbox.lose(revision)
 
-    async def _present_revision(self) -> int:
-        return int(await self._redis.call(b"GET", self._keys.revision) or 0)
-
-    async def _read_log(self, after: int) -> list[dict[bytes, Any]]:
+    async def _read_log(self, after: int, count: int = _PAGE) -> list[dict[bytes, Any]]:
         entries = await self._redis.call(
-            b"XRANGE", self._keys.log, f"{after + 1}-0", b"+", b"COUNT", str(_PAGE)
+            b"XRANGE", self._keys.log, f"{after + 1}-0", b"+", b"COUNT", str(count)
         )
         return [unpack(fields[1]) for _, fields in entries]
 

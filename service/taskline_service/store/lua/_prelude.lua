@@ -124,11 +124,12 @@ end
 
 local events, revision = {}, nil
 
--- Tells watchers. Raises the task's sequence, which the caller's HSET stores.
+-- Tells watchers; `line` is for those who watch by filter. Raises the task's sequence, which
+-- the caller's HSET stores.
 local function emit(task, event)
   revision = revision or redis.call('INCR', PREFIX .. 'rev')
   task.sequence = task.sequence + 1
-  event.id, event.seq, event.at = task.id, task.sequence, now
+  event.id, event.line, event.seq, event.at = task.id, task.line, task.sequence, now
   events[#events + 1] = event
 end
 
@@ -141,6 +142,7 @@ end
 local function move(task, state, event, ...)
   assert(EDGES[task.state][state], task.state .. ' -> ' .. state .. ': no such move')
   redis.call('ZREM', index(task.state, task.line), task.id)
+  event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
   emit(task, event)
   redis.call('ZADD', index(state, task.line), task.create, task.id)
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', now, ...)

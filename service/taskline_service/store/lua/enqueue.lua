@@ -84,7 +84,7 @@ local function create(entry, create_us)
     recorded = 0,
   }
   redis.call('SET', PREFIX .. 's:' .. task.id, entry.spec)
-  local event = { kind = 'state', state = state, line = task.line, attempts = 0, due = task.due }
+  local event = { kind = 'state', state = state, begins = true, attempts = 0, due = task.due }
   emit(task, event)
   local fields = { 'st', state, 'ln', task.line, 'ct', create_us, 'du', task.due, 'sq', 1, 'up', now }
   if task.priority ~= 0 then
