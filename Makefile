@@ -5,7 +5,7 @@ export PYTHON ?=
 
 BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
-SOURCES := protos client service tests examples
+SOURCES := protos client service tests examples bench
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test lint verify proto lock clean
