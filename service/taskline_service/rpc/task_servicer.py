@@ -17,7 +17,7 @@ from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, NotSupportedYet, ResultExpired
 from taskline_service.limits import MAX_ANSWERED_RESULT_BYTES, MAX_REASON, MAX_WATCHED_TASKS
-from taskline_service.rpc import fields, listing, tokens, waiting
+from taskline_service.rpc import fields, listing, statistics, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
 from taskline_service.rpc.batching import batch_enqueue
 from taskline_service.rpc.catalog import TaskCatalog
@@ -164,6 +164,11 @@ class TaskServicer(TaskServiceServicer):
         query, count = listing.query_of(request)
         return listing.page_to_pb(request, query, await self._store.list(query, count=count))
 
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        window, queues = statistics.window_of(request), sorted(set(request.queues))
+        stats = await self._store.stats(window=window, queues=queues or None)
+        return statistics.stats_to_pb(stats)
+
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
@@ -205,9 +210,6 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.ListTaskEventsRequest, context: Context
     ) -> pb.ListTaskEventsResponse:
         raise NotSupportedYet("ListTaskEvents: not supported by this version yet")
-
-    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
-        raise NotSupportedYet("GetStats: not supported by this version yet")
 
 
 def _watch_options(request: pb.WatchRequest) -> WatchOptions:
