@@ -155,8 +155,23 @@ local function count(line, what)
   here[what] = (here[what] or 0) + 1
 end
 
+local log = math.log
+
 local function bin_of(us)
-  return math.floor(math.log(math.max(us, 1)) * BINS_PER_E)
+  if us < 2 then
+    return 0
+  end
+  local bin = log(us) * BINS_PER_E
+  return bin - bin % 1
+end
+
+-- Starts are counted under the number of their bin, ends under its complement: this is done
+-- for every task, and text is made of it once per call.
+local function name_of(what)
+  if type(what) == 'string' then
+    return what
+  end
+  return what >= 0 and 'q' .. what or 'r' .. -1 - what
 end
 
 local COUNTED = { COMPLETED = 'completed', FAILED = 'failed', RETRYING = 'retried' }
@@ -170,11 +185,11 @@ end
 -- end by itself: not if it was cancelled, given back, or lost with its worker.
 local function count_move(task, to)
   if to == 'RUNNING' then
-    count(task.line, 'q' .. bin_of(now - task.due))
+    count(task.line, bin_of(now - task.due))
   elseif COUNTED[to] then
     count(task.line, COUNTED[to])
     if task.state == 'RUNNING' and task.error_type ~= 'worker_lost' then
-      count(task.line, 'r' .. bin_of(now - task.start))
+      count(task.line, -1 - bin_of(now - task.start))
     end
   end
   if to == 'FAILED' and task.error_type then
@@ -213,8 +228,9 @@ local function write_stats()
     local _, queue = split_line(line)
     by_queue[queue] = by_queue[queue] or {}
     for what, number in pairs(sums) do
-      by_queue[queue][what] = (by_queue[queue][what] or 0) + number
-      all[what] = (all[what] or 0) + number
+      local name = name_of(what)
+      by_queue[queue][name] = (by_queue[queue][name] or 0) + number
+      all[name] = (all[name] or 0) + number
     end
   end
   if next(all) then

@@ -56,12 +56,12 @@ local function create(entry, create_us)
   end
   if entry.labels then
     fields[#fields + 1], fields[#fields + 2] = 'lb', 1
+    for _, label in ipairs(entry.labels) do
+      redis.call('ZADD', label_index(label), create_us, task.id)
+    end
   end
   redis.call('HSET', PREFIX .. 't:' .. task.id, unpack(fields))
   redis.call('ZADD', index(state, task.line), create_us, task.id)
-  for _, label in ipairs(entry.labels or {}) do
-    redis.call('ZADD', label_index(label), create_us, task.id)
-  end
   count(task.line, 'enqueued')
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)
