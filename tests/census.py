@@ -6,21 +6,26 @@ from taskline_service.store import Keys, Redis
 
 # As in lua/_prelude.lua.
 _FAMILIES = re.compile(
-    r"[tsregah]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+"
-    r"|ready|due|queue_timeouts|leases|retention|lines|paused|types|types_seen|workers|rev|log",
+    r"[tsregah]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+|label:[^=]+=.*|stats:[0-9]+:[0-9]+:.*"
+    r"|ready|due|queue_timeouts|leases|retention|lines|paused|types|types_seen|workers|rev|log"
+    r"|failed_by",
     re.DOTALL,
 )
 
 
 async def all_keys(redis: Redis, keys: Keys) -> list[str]:
-    """The keys of this namespace, without their prefix."""
-    found: list[bytes] = await redis.call(b"KEYS", keys.prefix + b"*")
-    return sorted(key.removeprefix(keys.prefix).decode() for key in found)
+    """The keys of this namespace, without their prefix; statistics of the day left out."""
+    return [key for key in await _names(redis, keys) if not key.startswith("stats:")]
 
 
 async def foreign_keys(redis: Redis, keys: Keys) -> list[str]:
     """Those that are no part of the data model."""
-    return [key for key in await all_keys(redis, keys) if not _FAMILIES.fullmatch(key)]
+    return [key for key in await _names(redis, keys) if not _FAMILIES.fullmatch(key)]
+
+
+async def _names(redis: Redis, keys: Keys) -> list[str]:
+    found: list[bytes] = await redis.call(b"KEYS", keys.prefix + b"*")
+    return sorted(key.removeprefix(keys.prefix).decode() for key in found)
 
 
 async def remove_keys(redis: Redis, keys: Keys) -> None:

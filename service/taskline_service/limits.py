@@ -32,6 +32,7 @@ MAX_LABELS = 16
 MAX_LABEL_VALUE = 255
 MAX_REASON = 500
 MAX_PAGE_SIZE = 1000
+MAX_STATS_QUEUES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +46,5 @@ class PayloadSizes:
 DEFAULT_SIZES = PayloadSizes()
 
 LONGEST_SPAN = timedelta(days=365)
+LONGEST_STATS_WINDOW = timedelta(hours=24)
 LONGEST_WAIT = timedelta(minutes=5)

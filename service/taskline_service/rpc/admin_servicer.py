@@ -120,7 +120,7 @@ class AdminServicer(AdminServiceServicer):
         count = await bulk.for_each_step(
             self._store,
             chosen,
-            partial(self._store.cancel_many, states=chosen.states, reason=reason),
+            partial(self._store.cancel_many, states=chosen.states or (), reason=reason),
             changes=lambda task: not task.cancel_request_us,
             validate_only=request.validate_only,
         )
@@ -137,7 +137,7 @@ class AdminServicer(AdminServiceServicer):
         count = await bulk.for_each_step(
             self._store,
             chosen,
-            partial(self._store.retry_many, states=chosen.states),
+            partial(self._store.retry_many, states=chosen.states or ()),
             validate_only=request.validate_only,
         )
         return pb.RetryTasksResponse(count=count)
@@ -149,7 +149,7 @@ class AdminServicer(AdminServiceServicer):
         count = await bulk.for_each_step(
             self._store,
             chosen,
-            partial(self._store.delete_many, states=chosen.states),
+            partial(self._store.delete_many, states=chosen.states or ()),
             validate_only=request.validate_only,
         )
         return pb.DeleteTasksResponse(count=count)

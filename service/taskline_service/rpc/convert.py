@@ -50,6 +50,7 @@ ERROR_TYPE_TO_PB = {
     ErrorType.CANCELLED: pb.TaskError.TYPE_CANCELLED,
     ErrorType.UNKNOWN: pb.TaskError.TYPE_UNKNOWN,
 }
+ERROR_TYPE_FROM_PB = {number: kind for kind, number in ERROR_TYPE_TO_PB.items()}
 
 
 def timestamp(us: int) -> Timestamp | None:

@@ -1,78 +1,89 @@
-"""TaskFilter: whether a task matches, and what a filter may not say. Pure."""
-
-from collections.abc import Sequence
-from typing import TypeVar
+"""TaskFilter: is it well-formed, what to ask the store, does a task match. Pure."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.rpc.convert import ERROR_TYPE_TO_PB, STATE_FROM_PB, STATE_TO_PB
-from taskline_service.rpc.fields import Checker
+from taskline_service.rpc import fields
+from taskline_service.rpc.convert import (
+    ERROR_TYPE_FROM_PB,
+    ERROR_TYPE_TO_PB,
+    STATE_FROM_PB,
+    STATE_TO_PB,
+)
+from taskline_service.store.values import ListQuery
 from taskline_service.task import Task
 
-_T = TypeVar("_T")
 
-_TIMES = ("min_create_time", "max_create_time", "min_end_time", "max_end_time")
-_ERROR_TYPES = frozenset(ERROR_TYPE_TO_PB.values())
-_NANOS_PER_S = 1_000_000_000
+def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
+    """What to ask the store for.
+
+    Raises:
+        InvalidInput: A condition is wrong.
+    """
+    check = fields.Checker("filter.")
+    if not STATE_FROM_PB.keys() >= set(chosen.states):
+        check.wrong("states", "has a state that this server does not know")
+    if not ERROR_TYPE_FROM_PB.keys() >= set(chosen.error_types):
+        check.wrong("error_types", "has a type that this server does not know")
+    if chosen.min_attempts < 0:
+        check.wrong("min_attempts", "must not be negative")
+    check.labels("labels", chosen.labels)
+
+    def instant(name: str) -> int | None:
+        value: Timestamp = getattr(chosen, name)
+        if not chosen.HasField(name):  # type: ignore[arg-type]  # one of its four times
+            return None
+        check.instant(name, value)
+        return _from_then_on(value)
+
+    query = ListQuery(
+        states=[STATE_FROM_PB[s] for s in chosen.states if s in STATE_FROM_PB] or None,
+        task_types=list(chosen.task_types) or None,
+        queues=list(chosen.queues) or None,
+        labels=dict(chosen.labels),
+        min_create_us=instant("min_create_time"),
+        max_create_us=instant("max_create_time"),
+        min_end_us=instant("min_end_time"),
+        max_end_us=instant("max_end_time"),
+        min_attempts=chosen.min_attempts or None,
+        error_types=[ERROR_TYPE_FROM_PB[e] for e in chosen.error_types if e in ERROR_TYPE_FROM_PB]
+        or None,
+        workers=list(chosen.workers) or None,
+    )
+    check.raise_if_wrong()
+    return query
 
 
-def check_filter(check: Checker, task_filter: pb.TaskFilter) -> None:
-    """Note what is wrong with a filter."""
-    if any(state not in STATE_FROM_PB for state in task_filter.states):
-        check.wrong("filter.states", "has a state that this server does not know")
-    if any(kind not in _ERROR_TYPES for kind in task_filter.error_types):
-        check.wrong("filter.error_types", "has a type that this server does not know")
-    if task_filter.min_attempts < 0:
-        check.wrong("filter.min_attempts", "must not be negative")
-    for name in _TIMES:
-        if task_filter.HasField(name):  # type: ignore[arg-type]  # the names are those above
-            check.instant(f"filter.{name}", getattr(task_filter, name))
-
-
-def matches(task_filter: pb.TaskFilter, task: Task) -> bool:
-    """Whether every condition that is set holds for the task."""
-    wanted, spec = task_filter, task.spec
+def matches(chosen: pb.TaskFilter, task: Task) -> bool:
+    """Whether a task meets every condition that is set; lua/list.lua says the same."""
+    spec, error = task.spec, task.error
     return (
-        _one_of(wanted.queues, spec.queue)
-        and _one_of(wanted.task_types, spec.task_type)
-        and _one_of(wanted.states, STATE_TO_PB[task.state])
-        and _one_of(wanted.workers, task.worker)
-        and _one_of(
-            wanted.error_types, ERROR_TYPE_TO_PB[task.error.error_type] if task.error else None
+        (not chosen.queues or spec.queue in chosen.queues)
+        and (not chosen.task_types or spec.task_type in chosen.task_types)
+        and (not chosen.states or STATE_TO_PB[task.state] in chosen.states)
+        and all(spec.labels.get(key) == value for key, value in chosen.labels.items())
+        and _within(chosen, "create_time", task.create_us)
+        and _within(chosen, "end_time", task.end_us)
+        and task.attempts >= chosen.min_attempts
+        and (
+            not chosen.error_types
+            or (error is not None and ERROR_TYPE_TO_PB[error.error_type] in chosen.error_types)
         )
-        and all(spec.labels.get(key) == value for key, value in wanted.labels.items())
-        and task.attempts >= wanted.min_attempts
-        and _created_within(wanted, task)
-        and _ended_within(wanted, task)
+        and (not chosen.workers or task.worker in chosen.workers)
     )
 
 
-def _one_of(wanted: Sequence[_T], value: _T | None) -> bool:
-    return not wanted or value in wanted
-
-
-def _created_within(wanted: pb.TaskFilter, task: Task) -> bool:
-    after_min = not wanted.HasField("min_create_time") or _reached(
-        task.create_us, wanted.min_create_time
+def _within(chosen: pb.TaskFilter, name: str, us: int) -> bool:
+    """Whether an instant of a task, 0 if it has not come, is within the two that are set."""
+    least, end = f"min_{name}", f"max_{name}"
+    has_least, has_end = chosen.HasField(least), chosen.HasField(end)  # type: ignore[arg-type]
+    if not us and (has_least or has_end):
+        return False
+    return (not has_least or us >= _from_then_on(getattr(chosen, least))) and (
+        not has_end or us < _from_then_on(getattr(chosen, end))
     )
-    before_max = not wanted.HasField("max_create_time") or not _reached(
-        task.create_us, wanted.max_create_time
-    )
-    return after_min and before_max
 
 
-def _ended_within(wanted: pb.TaskFilter, task: Task) -> bool:
-    """One that has not ended did so at no time."""
-    if not wanted.HasField("min_end_time") and not wanted.HasField("max_end_time"):
-        return True
-    after_min = not wanted.HasField("min_end_time") or _reached(task.end_us, wanted.min_end_time)
-    before_max = not wanted.HasField("max_end_time") or not _reached(
-        task.end_us, wanted.max_end_time
-    )
-    return task.end_us > 0 and after_min and before_max
-
-
-def _reached(us: int, time: Timestamp) -> bool:
-    """Whether an instant is at or after a time, which may be finer than microseconds."""
-    return us * 1000 >= time.seconds * _NANOS_PER_S + time.nanos
+def _from_then_on(value: Timestamp) -> int:
+    """The first whole microsecond that is not before an instant."""
+    return value.seconds * 1_000_000 - (-value.nanos // 1000)

@@ -1,19 +1,21 @@
 """ListTasks: from its request to a query of the store, and back to a page."""
 
+from dataclasses import replace
+
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.errors import InvalidInput, NotSupportedYet
+from taskline_service.errors import InvalidInput
 from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
-from taskline_service.rpc.convert import STATE_FROM_PB, task_to_pb
+from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.rpc.filter_watching import CONDITIONS, Selection
+from taskline_service.rpc.filtering import query_of_filter
 from taskline_service.store.values import ListQuery, TaskPage
 
 DEFAULT_PAGE_SIZE = 50
 
 _NEWEST_FIRST = {"": True, "create_time desc": True, "create_time": False}
-_SUPPORTED = frozenset({"queues", "task_types", "states"})
 
 
 def query_of(request: pb.ListTasksRequest) -> tuple[ListQuery, int]:
@@ -21,25 +23,17 @@ def query_of(request: pb.ListTasksRequest) -> tuple[ListQuery, int]:
 
     Raises:
         InvalidInput, PageTokenInvalid: The request is wrong.
-        NotSupportedYet: A condition that this version cannot check.
     """
-    for descriptor, _ in request.filter.ListFields():
-        if descriptor.name not in _SUPPORTED:
-            raise NotSupportedYet(f"filter.{descriptor.name}: not supported by this version yet")
     if request.order_by not in _NEWEST_FIRST:
         raise InvalidInput.of("order_by", 'must be "create_time desc" or "create_time"')
-    unknown = [state for state in request.filter.states if state not in STATE_FROM_PB]
-    if unknown:
-        raise InvalidInput.of("filter.states", "has a state that this server does not know")
+    query = query_of_filter(request.filter)
     count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
     after = None
     if request.page_token:
         create_us, task_id = tokens.page_position(request.page_token, _list_of(request), (int, str))
         after = (int(create_us), str(task_id))
-    query = ListQuery(
-        states=[STATE_FROM_PB[state] for state in request.filter.states] or None,
-        task_types=list(request.filter.task_types) or None,
-        queues=list(request.filter.queues) or None,
+    query = replace(
+        query,
         newest_first=_NEWEST_FIRST[request.order_by],
         full=is_full(request.view, default=task_pb2.TASK_VIEW_BASIC),
         after=after,
@@ -52,17 +46,17 @@ def page_to_pb(
 ) -> pb.ListTasksResponse:
     """The answer; cut short where it would become too large."""
     response = pb.ListTasksResponse(total_size=page.total)
-    form, size, more = payload_format(request.payload_format), 0, page.more
+    form, size, after = payload_format(request.payload_format), 0, page.after
     for task in page.tasks:
         message = task_to_pb(task, full=query.full, payload_format=form)
         size += message.ByteSize()
         if response.tasks and size > MAX_PAGE_BYTES:
-            more = True
+            last = page.tasks[len(response.tasks) - 1]
+            after = (last.create_us, last.id)
             break
         response.tasks.append(message)
-    if more and response.tasks:
-        last = page.tasks[len(response.tasks) - 1]
-        response.next_page_token = tokens.page_token(_list_of(request), last.create_us, last.id)
+    if after is not None:
+        response.next_page_token = tokens.page_token(_list_of(request), *after)
     if not request.page_token and _can_be_watched(request.filter):
         response.resume_token = tokens.filter_token(
             Selection.of(request.filter).subscription, tokens.FilterPosition(page.revision)
@@ -77,11 +71,15 @@ def _can_be_watched(chosen: pb.TaskFilter) -> bool:
 def _list_of(request: pb.ListTasksRequest) -> str:
     """Everything that must stay the same from page to page."""
     chosen = request.filter
+    conditions = {
+        descriptor.name: sorted(value.items() if descriptor.name == "labels" else value)
+        if descriptor.is_repeated
+        else str(value)
+        for descriptor, value in chosen.ListFields()
+    }
     return repr(
         (
-            sorted(chosen.states),
-            sorted(chosen.task_types),
-            sorted(chosen.queues),
+            sorted(conditions.items()),
             _NEWEST_FIRST.get(request.order_by),
             request.view,
             request.payload_format,

@@ -15,7 +15,7 @@ from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import telemetry
-from taskline_service.errors import InvalidInput, NotSupportedYet
+from taskline_service.errors import InvalidInput
 from taskline_service.limits import (
     MAX_ANSWERED_RESULT_BYTES,
     MAX_WATCHED_TASKS,
@@ -23,7 +23,7 @@ from taskline_service.limits import (
     PayloadSizes,
 )
 from taskline_service.offload import off_loop
-from taskline_service.rpc import downloading, fields, listing, tokens, waiting
+from taskline_service.rpc import downloading, fields, listing, statistics, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, task_of
 from taskline_service.rpc.batching import batch_enqueue
 from taskline_service.rpc.catalog import TaskCatalog
@@ -225,6 +225,11 @@ class TaskServicer(TaskServiceServicer):
         size = sum(len(task.spec.input) for task in page.tasks)
         return await off_loop(size, listing.page_to_pb, request, query, page)
 
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        window, queues = statistics.window_of(request), sorted(set(request.queues))
+        stats = await self._store.stats(window=window, queues=queues or None)
+        return statistics.stats_to_pb(stats)
+
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
@@ -251,11 +256,6 @@ class TaskServicer(TaskServiceServicer):
         check.raise_if_wrong()
         info = await self._catalog.find(request.name)
         return pb.GetTaskTypeResponse(task_type=task_type_to_pb(info, with_schemas=True))
-
-    # What a later version completes
-
-    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
-        raise NotSupportedYet("GetStats: not supported by this version yet")
 
 
 def _watch_options(request: pb.WatchRequest) -> WatchOptions:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from taskline_service.store.keys import line
+from taskline_service.store.keys import label, line
 from taskline_service.store.records import spec_to_blob, to_us
 from taskline_service.store.values import Enqueued, EnqueueStatus, NewTask
 from taskline_service.task import Task, TaskSpec, TaskState
@@ -16,6 +16,7 @@ def entry_of(new: NewTask) -> dict[str, Any]:
         "id": spec.id,
         "line": line(spec.task_type, spec.queue),
         "spec": spec_to_blob(spec),
+        "labels": [label(*pair) for pair in spec.labels.items()] or None,
         "priority": spec.priority or None,
         "queue_timeout": None if spec.queue_timeout is None else to_us(spec.queue_timeout),
         "due": new.due_us,

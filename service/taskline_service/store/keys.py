@@ -57,6 +57,11 @@ def line(task_type: str, queue: str) -> str:
     return f"{task_type}:{queue}"
 
 
+def label(key: str, value: str) -> str:
+    """A label as it is indexed; keys have no equals sign."""
+    return f"{key}={value}"
+
+
 def split_line(text: str) -> tuple[str, str]:
     """The task type and the queue of a line."""
     task_type, _, queue = text.partition(":")

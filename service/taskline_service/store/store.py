@@ -1,5 +1,6 @@
 """The moves of tasks, each one script, and the reading of tasks."""
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from taskline_service.errors import TaskNotFound, TaskNotTerminal
 from taskline_service.store.chunks import MOVES_PER_CALL, chunks
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.keys import Keys
+from taskline_service.store.queries import query_to_args, want_of
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
@@ -19,6 +21,7 @@ from taskline_service.store.records import (
     to_us,
 )
 from taskline_service.store.redis import Redis
+from taskline_service.store.statistics import Stats, stats_from_reply
 from taskline_service.store.story import Story, story_from_reply
 from taskline_service.store.values import (
     Completion,
@@ -46,8 +49,6 @@ from taskline_service.task import (
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
-
-_FULL = {"input": True, "traceback": True, "attempts": True}
 
 _Step = Sequence[tuple[NewTask, dict[str, Any]]]
 
@@ -378,7 +379,7 @@ class TaskStore:
         """Several tasks, up to a hundred of them at the same instant; None where there is none."""
         tasks = list[Task | None]()
         for chunk in chunks(task_ids, [0] * len(task_ids)):
-            reply = await self._script("get", {"ids": list(chunk), "want": _FULL if full else {}})
+            reply = await self._script("get", {"ids": list(chunk), "want": want_of(full)})
             tasks += [_task(record, reply[b"rev"], full=full) for record in reply[b"records"]]
         return tasks
 
@@ -430,24 +431,25 @@ class TaskStore:
 
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
         """One page of tasks by creation time, and how many match in all."""
-        args = {
-            "states": [state.value for state in query.states or TaskState],
-            "types": None if query.task_types is None else list(query.task_types),
-            "queues": None if query.queues is None else list(query.queues),
-            "count": count,
-            "newest_first": query.newest_first,
-            "want": _FULL if query.full else {},
-            "after": query.after and {"create": query.after[0], "id": query.after[1]},
-        }
-        reply = await self._script("list", args)
+        reply = await self._script("list", {"count": count, **query_to_args(query)})
         revision = reply[b"rev"]
         tasks = [_task(record, revision, full=query.full) for record in reply[b"records"]]
+        after = reply.get(b"after")
         return TaskPage(
             [task for task in tasks if task is not None],
-            reply[b"total"],
+            reply.get(b"total"),
             reply[b"more"],
             revision,
+            after and (after[b"create"], after[b"id"].decode()),
         )
+
+    async def stats(self, *, window: timedelta, queues: Sequence[str] | None = None) -> Stats:
+        """Counts of tasks as they are now, and what happened within `window`."""
+        args = {
+            "queues": None if queues is None else list(queues),
+            "window": math.ceil(window.total_seconds()),
+        }
+        return stats_from_reply(await self._script("stats", args))
 
 
 def _appended(entry: LogLine | Output) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """What goes into the store's moves, and what comes out of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from taskline_service.task import Claim, Task, TaskError, TaskSpec, TaskState
+from taskline_service.task import Claim, ErrorType, Task, TaskError, TaskSpec, TaskState
 
 
 class Conflict(StrEnum):
@@ -114,7 +114,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which tasks to list; None means any. `after` is the last one of the page before."""
+    """Which tasks to list; None means any. `after` is where the page before ended.
+
+    Instants are in microseconds, `min_` at or after it, `max_` before it. Labels and what follows
+    them are looked up task by task.
+    """
 
     states: Sequence[TaskState] | None = None
     task_types: Sequence[str] | None = None
@@ -122,16 +126,26 @@ class ListQuery:
     newest_first: bool = True
     full: bool = False
     after: tuple[int, str] | None = None
+    min_create_us: int | None = None
+    max_create_us: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    min_end_us: int | None = None
+    max_end_us: int | None = None
+    min_attempts: int | None = None
+    error_types: Sequence[ErrorType] | None = None
+    workers: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """One page of a list."""
+    """One page of a list. It may be short or empty, and there still be `more`, behind `after`."""
 
     tasks: list[Task]
-    total: int
+    # None if tasks had to be looked at one by one.
+    total: int | None
     more: bool
     revision: int
+    after: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@
 --                    cr cancel_request_us  et error type  rs result size
 --                    re result_expire_us  xp expire_us  hs sequence of the last event in h:<id>
 --                    lg number of the last entry that was appended, to recognise a repeat
---                    hb bytes of output in h:<id>, about
+--                    hb bytes of output in h:<id>, about  lb 1 if it has labels
 --                    ry nonce of the call that last put it back on its queue
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
@@ -21,6 +21,7 @@
 --                    changes of state that others followed: e the event, which knows the one
 --                    before (prev); o the output, if there is one
 --   i:<STATE>:<line>  ZSET  ids by create_us; counts and lists come from these
+--   label:<key>=<value>  ZSET  ids that have the label, by create_us
 --   q:<line> ZSET    ids that wait for a worker, by due_us less a minute per level of priority
 --   ready    ZSET    lines with waiting tasks, by the score of their first one
 --   due      ZSET    SCHEDULED and RETRYING ids by due_us
@@ -31,6 +32,10 @@
 --   paused   SET     queues that hand out nothing
 --   types    HASH    task type -> what its code published    types_seen  ZSET  by when, last
 --   workers  ZSET    worker ids by last heartbeat            w:<worker>  STRING  about it
+--   failed_by HASH   "<error type>:<queue>" -> FAILED tasks now known
+--   stats:<width>:<start>:<queue>  HASH  what happened in so many seconds from then on; without
+--                    a queue, on all of them: enqueued, completed, failed, retried, and by bin of
+--                    the time they took, q<bin> starts and r<bin> ends of attempts; has a TTL
 --   rev      STRING  the revision: counts the calls that changed tasks
 --   log      STREAM  by revision: the events of each such call
 -- Channels: `events` carries what `log` gets; `wake` lines that have tasks; `cancel` claims to stop.
@@ -137,11 +142,128 @@ local function index(state, line)
   return PREFIX .. 'i:' .. state .. ':' .. line
 end
 
+local function label_index(label)
+  return PREFIX .. 'label:' .. label
+end
+
+-- Statistics. What happens in one call is added up here and written once, by publish().
+
+-- Times are counted in bins that grow by this factor, so that their middle is at most
+-- 9 percent off.
+local BIN_GROWTH = 1.18
+local BINS_PER_E = 1 / math.log(BIN_GROWTH)
+-- Buckets of `width` seconds are kept for as long as `reach`: long windows take wider ones.
+local BUCKETS = { { width = 60, reach = 7200 }, { width = 900, reach = 86400 } }
+
+local happened, failed_now = {}, {}
+
+local function count(line, what)
+  local here = happened[line]
+  if not here then
+    here = {}
+    happened[line] = here
+  end
+  here[what] = (here[what] or 0) + 1
+end
+
+local log = math.log
+
+local function bin_of(us)
+  if us < 2 then
+    return 0
+  end
+  local bin = log(us) * BINS_PER_E
+  return bin - bin % 1
+end
+
+-- Starts are counted under the number of their bin, ends under its complement: this is done
+-- for every task, and text is made of it once per call.
+local function name_of(what)
+  if type(what) == 'string' then
+    return what
+  end
+  return what >= 0 and 'q' .. what or 'r' .. -1 - what
+end
+
+local COUNTED = { COMPLETED = 'completed', FAILED = 'failed', RETRYING = 'retried' }
+
+local function failed_field(error_type, line)
+  local _, queue = split_line(line)
+  return error_type .. ':' .. queue
+end
+
+-- Counts a move, before it is made. The time of an attempt counts if the attempt came to an
+-- end by itself: not if it was cancelled, given back, or lost with its worker.
+local function count_move(task, to)
+  if to == 'RUNNING' then
+    count(task.line, bin_of(now - task.due))
+  elseif COUNTED[to] then
+    count(task.line, COUNTED[to])
+    if task.state == 'RUNNING' and task.error_type ~= 'worker_lost' then
+      count(task.line, -1 - bin_of(now - task.start))
+    end
+  end
+  if to == 'FAILED' and task.error_type then
+    local field = failed_field(task.error_type, task.line)
+    failed_now[field] = (failed_now[field] or 0) + 1
+  end
+end
+
+-- A FAILED task goes, or is put back on its queue. Its `et` must still be there.
+local function forget_failed(task)
+  local error_type = redis.call('HGET', PREFIX .. 't:' .. task.id, 'et')
+  local field = error_type and failed_field(error_type, task.line)
+  if field and redis.call('HINCRBY', PREFIX .. 'failed_by', field, -1) <= 0 then
+    redis.call('HDEL', PREFIX .. 'failed_by', field)
+  end
+end
+
+-- Adds what happened in this call to a bucket of each width.
+local function write_bucket(queue, sums)
+  for _, kind in ipairs(BUCKETS) do
+    local start = seconds_and_us[1] - seconds_and_us[1] % kind.width
+    local key = string.format('%sstats:%d:%d:%s', PREFIX, kind.width, start, queue)
+    local fresh = false
+    for what, number in pairs(sums) do
+      fresh = redis.call('HINCRBY', key, what, number) == number or fresh
+    end
+    if fresh then  -- perhaps the whole bucket is
+      redis.call('EXPIREAT', key, start + 2 * kind.width + kind.reach)
+    end
+  end
+end
+
+local function write_stats()
+  local all, by_queue = {}, {}
+  for line, sums in pairs(happened) do
+    local _, queue = split_line(line)
+    by_queue[queue] = by_queue[queue] or {}
+    for what, number in pairs(sums) do
+      local name = name_of(what)
+      by_queue[queue][name] = (by_queue[queue][name] or 0) + number
+      all[name] = (all[name] or 0) + number
+    end
+  end
+  if next(all) then
+    write_bucket('', all)
+  end
+  for queue, sums in pairs(by_queue) do
+    write_bucket(queue, sums)
+  end
+  for field, number in pairs(failed_now) do
+    redis.call('HINCRBY', PREFIX .. 'failed_by', field, number)
+  end
+end
+
 -- Puts a task in another state, with any further fields, and tells its watchers.
 -- Nothing else sets `st` of a task that exists.
 local function move(task, state, event, ...)
   assert(EDGES[task.state][state], task.state .. ' -> ' .. state .. ': no such move')
   redis.call('ZREM', index(task.state, task.line), task.id)
+  if task.state == 'FAILED' then
+    forget_failed(task)
+  end
+  count_move(task, state)
   event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
   emit(task, event)
   redis.call('ZADD', index(state, task.line), task.create, task.id)
@@ -239,6 +361,7 @@ end
 
 local function finish_with_error(task, state, error, traceback)
   local blob = write_error(task, error, traceback)
+  task.error_type = error.type
   local event = { error = #blob <= INLINE_BYTES and blob or nil }
   finish(task, state, event, nil, 'et', error.type)
 end
@@ -252,6 +375,7 @@ end
 -- Lets a task wait for another attempt until `due`; `task` must have been RUNNING.
 local function retry_at(task, due, error, traceback, ...)
   local blob = write_error(task, error, traceback)
+  task.error_type = error.type
   local event = {
     kind = 'state', state = 'RETRYING', attempts = task.attempts, due = due,
     error = #blob <= INLINE_BYTES and blob or nil,
@@ -268,12 +392,21 @@ local function remove(task)
   local id = task.id
   redis.call('ZREM', index(task.state, task.line), id)
   redis.call('ZREM', PREFIX .. 'retention', id)
+  if task.state == 'FAILED' then
+    forget_failed(task)
+  end
+  if redis.call('HGET', PREFIX .. 't:' .. id, 'lb') then
+    local spec = cmsgpack.unpack(read_first(PREFIX .. 's:' .. id) or '\128')
+    for name, value in pairs(spec.l or {}) do
+      redis.call('ZREM', label_index(name .. '=' .. value), id)
+    end
+  end
   redis.call('DEL', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
     PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
 end
 
--- Ends every script that changes tasks: wakes workers, and gives the log and the
--- watchers the events of this call.
+-- Ends every script that changes tasks: wakes workers, gives the log and the watchers the
+-- events of this call, and writes down what is counted.
 local function publish()
   local woken = {}
   for line, score in pairs(first_ready) do
@@ -289,4 +422,5 @@ local function publish()
       string.format('%.0f-0', revision), 'e', message)
     redis.call('PUBLISH', PREFIX .. 'events', message)
   end
+  write_stats()
 end

@@ -1,5 +1,6 @@
 -- Accepts tasks, in order.
 -- args: tasks = { { id, line, spec, priority, queue_timeout (us), due (us) or delay (us),
+--       labels (each "<key>=<value>"; nil: none),
 --       uid, request_id, digest, on_conflict = 'reject' | 'use_existing' | 'replace_terminal' } },
 --       partial: accept those that can be, instead of none if one cannot,
 --       check_only: change nothing, max_queued: waiting tasks that a queue may have (nil: any),
@@ -93,8 +94,15 @@ local function create(entry, create_us)
   if task.queue_timeout then
     fields[#fields + 1], fields[#fields + 2] = 'qd', task.queue_timeout
   end
+  if entry.labels then
+    fields[#fields + 1], fields[#fields + 2] = 'lb', 1
+    for _, label in ipairs(entry.labels) do
+      redis.call('ZADD', label_index(label), create_us, task.id)
+    end
+  end
   redis.call('HSET', PREFIX .. 't:' .. task.id, unpack(fields))
   redis.call('ZADD', index(state, task.line), create_us, task.id)
+  count(task.line, 'enqueued')
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)
     record(task, event)

@@ -1,16 +1,25 @@
 -- Reads one page of tasks by creation time. Each line and state has an index of its own;
--- the page is merged from the heads of those that match.
+-- the page is merged from the heads of those that match. With labels, it comes from the
+-- index of the rarest of them. What no index tells is asked of each task, of so many at most:
+-- the page may then be short or empty, and the list still go on.
 -- args: states, types (nil: all), queues (nil: all), count, newest_first, want,
+--       labels (each "<key>=<value>"; nil: any), low, high (scores, as text; nil: any),
+--       asked = { min_end, max_end, min_attempts, error_types, workers } (nil: nothing),
 --       after = { create, id } (nil: from the start)
--- Returns { rev, records, total, more }.
+-- Returns { rev, records, total (nil: that would need a scan), more, after = { create, id } }.
 
 local CHUNK = 10
+local LOOKED_AT = 500
 local MAX_BYTES = 4194304  -- of inputs and tracebacks in one page; it is then cut short
 
 local types, queues = args.types and set_of(args.types), args.queues and set_of(args.queues)
 local after = args.after
 local command = args.newest_first and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
-local edge = args.newest_first and '-inf' or '+inf'
+local low, high = args.low or '-inf', args.high or '+inf'
+local edge = args.newest_first and low or high
+local asked = args.asked or {}
+local error_types, workers = asked.error_types and set_of(asked.error_types), asked.workers and set_of(asked.workers)
+local states = set_of(args.states)
 
 -- Whether (create, id) a comes before b in this list.
 local function precedes(a_create, a_id, b_create, b_id)
@@ -31,7 +40,7 @@ end
 local function fill(source, create, id)
   local want = source.chunk
   repeat
-    local page = redis.call(command, source.key, create or (args.newest_first and '+inf' or '-inf'), edge,
+    local page = redis.call(command, source.key, create or (args.newest_first and high or low), edge,
       'WITHSCORES', 'LIMIT', 0, want)
     source.entries, source.next = {}, 1
     for i = 1, #page, 2 do
@@ -46,25 +55,72 @@ local function fill(source, create, id)
   source.chunk = math.min(source.chunk * 2, args.count + 1)
 end
 
-local sources, total = {}, 0
-for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
+-- Whether the fields of a task meet what no index was asked for.
+local function meets(id)
+  local state, line, ended, attempts, error_type, worker =
+    unpack(redis.call('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'ea', 'at', 'et', 'wo'))
+  if not state or not states[state] then
+    return false
+  end
   local task_type, queue = split_line(line)
-  if (not types or types[task_type]) and (not queues or queues[queue]) then
-    for _, state in ipairs(args.states) do
-      local source = { key = index(state, line), chunk = CHUNK }
-      local size = redis.call('ZCARD', source.key)
-      if size > 0 then
-        total = total + size
-        fill(source, after and after.create, after and after.id)
-        if source.entries[1] then
-          sources[#sources + 1] = source
-        end
+  ended, attempts = tonumber(ended or nil), tonumber(attempts or 0)
+  return (not types or types[task_type]) and (not queues or queues[queue])
+    and (not asked.min_end or ended and ended >= asked.min_end)
+    and (not asked.max_end or ended and ended < asked.max_end)
+    and attempts >= (asked.min_attempts or 0)
+    and (not error_types or error_types[error_type])
+    and (not workers or workers[worker])
+end
+
+local function has_labels(id)
+  for _, label in ipairs(args.labels or {}) do
+    if not redis.call('ZSCORE', label_index(label), id) then
+      return false
+    end
+  end
+  return true
+end
+
+local sources, total = {}, 0
+
+local function add(key)
+  local size = redis.call('ZCARD', key)
+  if size > 0 then
+    total = total + ((args.low or args.high) and redis.call('ZCOUNT', key, low, high) or size)
+    local source = { key = key, chunk = CHUNK }
+    fill(source, after and after.create, after and after.id)
+    if source.entries[1] then
+      sources[#sources + 1] = source
+    end
+  end
+end
+
+local function rarest_label()
+  local key, size
+  for _, label in ipairs(args.labels) do
+    local here = redis.call('ZCARD', label_index(label))
+    if not size or here < size then
+      key, size = label_index(label), here
+    end
+  end
+  return key
+end
+
+if args.labels then
+  add(rarest_label())
+else
+  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
+    local task_type, queue = split_line(line)
+    if (not types or types[task_type]) and (not queues or queues[queue]) then
+      for _, state in ipairs(args.states) do
+        add(index(state, line))
       end
     end
   end
 end
 
-local records, bytes, more = {}, 0, false
+local scans = args.labels or args.asked
+local records, bytes, more, looked, last = {}, 0, false, 0, nil
 while #sources > 0 do
   local best = 1
   for i = 2, #sources do
@@ -73,23 +129,27 @@ while #sources > 0 do
       best = i
     end
   end
-  if #records == args.count or bytes > MAX_BYTES then
+  if #records == args.count or bytes > MAX_BYTES or (scans and looked == LOOKED_AT) then
     more = true
     break
   end
   local source = sources[best]
-  local entry = source.entries[source.next]
-  local record = read_record(entry[1], args.want)
+  last = source.entries[source.next]
+  looked = looked + 1
+  local record = (not scans or meets(last[1]) and has_labels(last[1])) and read_record(last[1], args.want)
   if record then
     records[#records + 1] = record
     bytes = bytes + #(record.spec or '') + #(record.error or '')
   end
   source.next = source.next + 1
   if not source.entries[source.next] then
-    fill(source, entry[2], entry[1])
+    fill(source, last[2], last[1])
     if not source.entries[1] then
       table.remove(sources, best)
     end
   end
 end
-return cmsgpack.pack({ rev = present_revision(), records = records, total = total, more = more })
+return cmsgpack.pack({
+  rev = present_revision(), records = records, more = more, total = not scans and total or nil,
+  after = more and { create = last[2], id = last[1] } or nil,
+})

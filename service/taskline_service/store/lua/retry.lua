@@ -26,11 +26,11 @@ local function put_back(task, due)
   local error_blob = redis.call('GET', error_key) or nil
   redis.call('ZREM', PREFIX .. 'retention', task.id)
   remember_end(task, tonumber(ended[1]), tonumber(ended[2] or 0), error_blob)
-  redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'et', 'cr', 'fl', 'lo')
-  redis.call('DEL', PREFIX .. 'r:' .. task.id, error_key)
   task.due = due
   local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = due, retried = true }
-  move(task, 'QUEUED', event, 'du', due, 'ry', args.call)
+  move(task, 'QUEUED', event, 'du', due, 'ry', args.call)  -- counts it out by what it ended with
+  redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'et', 'cr', 'fl', 'lo')
+  redis.call('DEL', PREFIX .. 'r:' .. task.id, error_key)
   record(task, event)
   put_ready(task)
 end

@@ -1,0 +1,98 @@
+"""How tasks fare, from what lua/stats.lua tells. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from taskline_service.store.keys import split_line
+from taskline_service.task import ErrorType, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """What happened in one span of time; a percentile is None if there is nothing to rank."""
+
+    start_us: int
+    width: timedelta
+    enqueued: int
+    completed: int
+    failed: int
+    retried: int
+    queue_time_p50: timedelta | None
+    queue_time_p95: timedelta | None
+    run_time_p50: timedelta | None
+    run_time_p95: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Tasks now known, counted, and what happened lately, oldest first."""
+
+    # By task type, those that have tasks.
+    states: Mapping[str, Mapping[TaskState, int]]
+    error_types: Mapping[ErrorType, int]
+    history: Sequence[Bucket]
+
+
+def percentile(bins: Mapping[int, int], part: float, growth: float) -> timedelta | None:
+    """The time that this part of all times does not pass: the middle of the bin it falls in.
+
+    Bin n holds the times from growth^n microseconds to growth^(n+1).
+    """
+    rank = math.ceil(part * sum(bins.values()))
+    for number, count in sorted(bins.items()):
+        rank -= count
+        if rank <= 0:
+            return timedelta(microseconds=round(growth ** (number + 0.5)))
+    return None
+
+
+def stats_from_reply(reply: Mapping[bytes, Any]) -> Stats:
+    """What the script answered, in order."""
+    states = dict[str, Counter[TaskState]]()
+    for entry in reply[b"lines"]:
+        task_type, _ = split_line(entry[b"line"].decode())
+        counts = states.setdefault(task_type, Counter())
+        counts.update({TaskState(s.decode()): number for s, number in entry[b"counts"].items()})
+    error_types = Counter[ErrorType]()
+    for error_type, number in reply[b"failed_by"]:
+        error_types[ErrorType(error_type.decode())] += number
+    width, growth = timedelta(seconds=reply[b"width"]), reply[b"growth"]
+    return Stats(
+        states={name: states[name] for name in sorted(states) if states[name].total()},
+        error_types={kind: error_types[kind] for kind in ErrorType if error_types[kind]},
+        history=[_bucket(bucket, width, growth) for bucket in reply[b"buckets"]],
+    )
+
+
+def _bucket(bucket: Mapping[bytes, Any], width: timedelta, growth: float) -> Bucket:
+    happened = Counter[str]()
+    for flat in bucket[b"hashes"]:
+        pairs = iter(flat)
+        for name, number in zip(pairs, pairs, strict=True):
+            happened[name.decode()] += int(number)
+    queue_times, run_times = _bins(happened, "q"), _bins(happened, "r")
+    return Bucket(
+        start_us=bucket[b"start"] * 1_000_000,
+        width=width,
+        enqueued=happened["enqueued"],
+        completed=happened["completed"],
+        failed=happened["failed"],
+        retried=happened["retried"],
+        queue_time_p50=percentile(queue_times, 0.5, growth),
+        queue_time_p95=percentile(queue_times, 0.95, growth),
+        run_time_p50=percentile(run_times, 0.5, growth),
+        run_time_p95=percentile(run_times, 0.95, growth),
+    )
+
+
+def _bins(happened: Mapping[str, int], kind: str) -> dict[int, int]:
+    """The bins of one kind: names are its letter and the bin's number."""
+    return {
+        int(name[1:]): number
+        for name, number in happened.items()
+        if name[0] == kind and name[1:].isdecimal()
+    }
