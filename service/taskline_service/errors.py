@@ -14,7 +14,6 @@
     ├── TaskNotCompleted
     ├── ResultExpired
     ├── QueueFull
-    ├── NotSupportedYet
     ├── StoreUnavailable
     ├── StoreFull
     ├── TooManyWatches
@@ -138,12 +137,6 @@ class QueueFull(TasklineError):
     """The queue holds as many waiting tasks as it may."""
 
     reason = "QUEUE_FULL"
-
-
-class NotSupportedYet(TasklineError):
-    """The contract has it, this version does not."""
-
-    reason = "NOT_SUPPORTED"
 
 
 class StoreUnavailable(TasklineError):

@@ -20,7 +20,6 @@ from taskline.v1.task_pb2 import TaskEvent
 from taskline_service.errors import (
     FieldViolation,
     InvalidInput,
-    NotSupportedYet,
     QueueFull,
     StoreUnavailable,
     TaskNotFound,
@@ -33,7 +32,6 @@ ERRORS = {
     "missing": TaskNotFound("missing"),
     "full": QueueFull("the queue is full", queue="mail"),
     "no store": StoreUnavailable("the store does not answer"),
-    "later": NotSupportedYet("not in this version"),
     "bug": ValueError("secret text"),
     "grouped": ExceptionGroup("of a task group", [TaskNotFound("missing")]),
 }
@@ -153,7 +151,6 @@ def status_of(error: Any) -> status_pb2.Status:
         ("missing", "NOT_FOUND", "TASK_NOT_FOUND"),
         ("full", "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
         ("no store", "UNAVAILABLE", "STORE_UNAVAILABLE"),
-        ("later", "UNIMPLEMENTED", "NOT_SUPPORTED"),
         ("bug", "INTERNAL", "INTERNAL"),
         ("grouped", "NOT_FOUND", "TASK_NOT_FOUND"),
     ],
@@ -303,7 +300,6 @@ async def test_a_call_without_a_trace_does_not_inherit_that_of_the_call_before(
         ("sets a code", "ABORTED", StatusCode.UNSET),
         ("aborts", "DATA_LOSS", StatusCode.ERROR),
         ("no store", "UNAVAILABLE", StatusCode.ERROR),
-        ("later", "UNIMPLEMENTED", StatusCode.ERROR),
         ("bug", "INTERNAL", StatusCode.ERROR),
     ],
 )

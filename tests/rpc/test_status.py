@@ -67,7 +67,6 @@ def test_every_error_has_a_code_and_its_reason(kind: type[TasklineError]) -> Non
         (errors.TaskNotCompleted, "FAILED_PRECONDITION", {"PreconditionFailure"}),
         (errors.ResultExpired, "NOT_FOUND", {"ResourceInfo"}),
         (errors.QueueFull, "RESOURCE_EXHAUSTED", {"QuotaFailure", "RetryInfo"}),
-        (errors.NotSupportedYet, "UNIMPLEMENTED", set()),
         (errors.StoreUnavailable, "UNAVAILABLE", {"RetryInfo"}),
         (errors.StoreFull, "RESOURCE_EXHAUSTED", {"RetryInfo"}),
         (errors.TooManyWatches, "RESOURCE_EXHAUSTED", {"QuotaFailure"}),

@@ -8,7 +8,7 @@ import pytest
 
 from taskline_service.store import StoreError, TaskStore
 from taskline_service.store.records import pack
-from taskline_service.store.scripts import SCRIPTS, edges_in_lua, terminal_in_lua
+from taskline_service.store.scripts import SCRIPTS, edges_in_lua, prelude, terminal_in_lua
 from taskline_service.store.values import Completion, Verdict
 from taskline_service.task import EDGES, TERMINAL_STATES, TaskState
 from tests.store.making import claim_one, enqueue
@@ -29,7 +29,9 @@ def test_every_file_is_a_script_or_a_part_of_one() -> None:
     names = {entry.name.removesuffix(".lua") for entry in _LUA.iterdir()}
 
     assert {name for name in names if not name.startswith("_")} == set(SCRIPTS)
-    assert {name for name in names if name.startswith("_")} == {"_prelude", "_reading"}
+    assert {name for name in names if name.startswith("_")} == {
+        *("_history", "_moves", "_prelude", "_reading", "_statistics")
+    }
 
 
 def test_a_script_is_known_by_the_hash_of_its_text() -> None:
@@ -76,8 +78,7 @@ async def test_a_move_is_made_if_there_is_an_edge_and_refused_if_not(
     await enqueue(store, "a")
     task = store.keys.prefix + b"t:a"
     await store.redis.call(b"HSET", task, b"st", state)
-    prelude = edges_in_lua() + terminal_in_lua() + (_LUA / "_prelude.lua").read_text("utf-8")
-    move = prelude + "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
+    move = prelude() + "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
     command = (b"EVAL", move, b"1", store.keys.prefix, pack({"to": to.value}))
 
     if to in EDGES[state]:

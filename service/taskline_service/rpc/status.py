@@ -37,7 +37,6 @@ _CODES: Mapping[type[errors.TasklineError], grpc.StatusCode] = {
     errors.TaskNotCompleted: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ResultExpired: grpc.StatusCode.NOT_FOUND,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.NotSupportedYet: grpc.StatusCode.UNIMPLEMENTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyWatches: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -1,4 +1,4 @@
-"""The Lua scripts: the prelude, the table of moves and a file of lua/, made one."""
+"""The Lua scripts: the tables of states, what scripts share, and a file of lua/, made one."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from importlib.resources import files
 from taskline_service.task import EDGES, TERMINAL_STATES
 
 _LUA = files("taskline_service.store") / "lua"
-# Scripts that read tasks share how that is done.
+# What every script has before it, in this order.
+_SHARED = ("_prelude", "_statistics", "_history", "_moves")
+# Scripts that read tasks share how that is done, too.
 _READING = frozenset({"events", "get", "list"})
 
 
@@ -33,10 +35,18 @@ def terminal_in_lua() -> str:
     return f"local TERMINAL = {{ {', '.join(f'{s} = true' for s in sorted(TERMINAL_STATES))} }}\n"
 
 
+def prelude() -> str:
+    """What every script has before it."""
+    return edges_in_lua() + terminal_in_lua() + "".join(map(_read, _SHARED))
+
+
+def _read(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text("utf-8")
+
+
 def _load(name: str) -> Script:
-    parts = ["_prelude", "_reading", name] if name in _READING else ["_prelude", name]
-    tables = edges_in_lua() + terminal_in_lua()
-    source = tables + "".join((_LUA / f"{part}.lua").read_text("utf-8") for part in parts)
+    reading = _read("_reading") if name in _READING else ""
+    source = prelude() + reading + _read(name)
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from taskline_service.store.statistics import percentile
 
-GROWTH = 1.18  # as in lua/_prelude.lua
+GROWTH = 1.18  # as in lua/_statistics.lua
 
 
 @pytest.mark.parametrize("part", [0.5, 0.95])

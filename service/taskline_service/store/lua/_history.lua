@@ -1,0 +1,41 @@
+-- The story of a task, as far as t:<id> does not tell it.
+
+local HISTORY_LENGTH = 1000
+local HISTORY_BYTES = 16777216  -- of outputs; beyond, the older half goes
+local ATTEMPTS_KEPT = 20
+
+-- Keeps an event that t:<id> will not tell of later, and its output if it has one.
+local function record(task, event, output)
+  event.prev, event.rev = task.recorded, revision
+  local stream = PREFIX .. 'h:' .. task.id
+  local fields = { 'e', cmsgpack.pack(event) }
+  if output then
+    fields[3], fields[4] = 'o', output
+    if redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'hb', #output) > HISTORY_BYTES then
+      redis.call('XTRIM', stream, 'MAXLEN', math.floor(redis.call('XLEN', stream) / 2))
+      redis.call('HSET', PREFIX .. 't:' .. task.id, 'hb', HISTORY_BYTES / 2)
+    end
+  end
+  redis.call('XADD', stream, 'MAXLEN', '~', HISTORY_LENGTH,
+    string.format('%.0f-0', event.seq), unpack(fields))
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'hs', event.seq)
+  task.recorded = event.seq
+end
+
+-- The same for the start of the present attempt, before anything that comes after it.
+local function record_start(task)
+  if task.start_sequence > task.recorded then
+    record(task, {
+      id = task.id, seq = task.start_sequence, at = task.start, kind = 'state',
+      state = 'RUNNING', attempts = task.attempts, worker = task.worker,
+    })
+  end
+end
+
+-- Writes down an attempt that will be followed by another one.
+local function remember_attempt(task, error_blob, end_us)
+  redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
+    number = task.attempts, worker = task.worker, start = task.start, ['end'] = end_us or now,
+    error = error_blob }))
+  redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
+end

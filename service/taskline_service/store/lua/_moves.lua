@@ -1,0 +1,138 @@
+-- What the moves of tasks are made of.
+
+local MINUTE_US = 60000000
+local LOG_LENGTH = 100000
+
+-- Puts a task in another state, with any further fields, and tells its watchers.
+-- Nothing else sets `st` of a task that exists.
+local function move(task, state, event, ...)
+  assert(EDGES[task.state][state], task.state .. ' -> ' .. state .. ': no such move')
+  redis.call('ZREM', index(task.state, task.line), task.id)
+  if task.state == 'FAILED' then
+    forget_failed(task)
+  end
+  count_move(task, state)
+  event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
+  emit(task, event)
+  redis.call('ZADD', index(state, task.line), task.create, task.id)
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', now, ...)
+  task.state = state
+end
+
+local first_ready = {}
+
+-- Puts a QUEUED task into its line.
+local function put_ready(task)
+  local score = task.due - task.priority * MINUTE_US
+  redis.call('ZADD', PREFIX .. 'q:' .. task.line, score, task.id)
+  first_ready[task.line] = math.min(first_ready[task.line] or score, score)
+  if task.queue_timeout then
+    redis.call('ZADD', PREFIX .. 'queue_timeouts', task.due + task.queue_timeout, task.id)
+  end
+end
+
+-- Takes a QUEUED task out of its line.
+local function take_ready(task)
+  redis.call('ZREM', PREFIX .. 'q:' .. task.line, task.id)
+  if task.queue_timeout then
+    redis.call('ZREM', PREFIX .. 'queue_timeouts', task.id)
+  end
+end
+
+-- Brings `ready` in step with what is first in the line now; returns that score, or nil.
+local function refresh(line)
+  local first = redis.call('ZRANGE', PREFIX .. 'q:' .. line, 0, 0, 'WITHSCORES')
+  if first[1] then
+    redis.call('ZADD', PREFIX .. 'ready', first[2], line)
+    return tonumber(first[2])
+  end
+  redis.call('ZREM', PREFIX .. 'ready', line)
+end
+
+-- Stores the failure of an attempt; returns its blob.
+local function write_error(task, error, traceback)
+  error.at, error.retries = now, math.max(task.attempts - 1, 0)
+  local blob = to_blob(cmsgpack.pack(error), traceback)
+  redis.call('SET', PREFIX .. 'e:' .. task.id, blob)
+  return blob
+end
+
+-- The last move of a task: it keeps its result for `result_ttl` (if it has one) and its
+-- record for args.record_ttl, never shorter than the result.
+local function finish(task, state, event, result_ttl, ...)
+  local record_expire = now + math.max(args.record_ttl, result_ttl or 0)
+  local result_expire = result_ttl and now + result_ttl
+  event.kind, event.state, event.attempts = 'ended', state, task.attempts
+  event.result_expire = result_expire
+  move(task, state, event, 'ea', now, 'xp', record_expire, ...)
+  if result_expire then
+    redis.call('HSET', PREFIX .. 't:' .. task.id, 're', result_expire)
+  end
+  redis.call('ZADD', PREFIX .. 'retention', result_expire or record_expire, task.id)
+end
+
+local function finish_with_error(task, state, error, traceback)
+  local blob = write_error(task, error, traceback)
+  task.error_type = error.type
+  local event = { error = #blob <= INLINE_BYTES and blob or nil }
+  finish(task, state, event, nil, 'et', error.type)
+end
+
+-- Ends a task that was asked to stop while it ran; cancel.lua left the error to end with.
+local function finish_cancelled(task)
+  local first = read_first(PREFIX .. 'e:' .. task.id)
+  finish_with_error(task, 'CANCELLED', first and cmsgpack.unpack(first) or { type = 'cancelled', message = '' })
+end
+
+-- Lets a task wait for another attempt until `due`; `task` must have been RUNNING.
+local function retry_at(task, due, error, traceback, ...)
+  local blob = write_error(task, error, traceback)
+  task.error_type = error.type
+  local event = {
+    kind = 'state', state = 'RETRYING', attempts = task.attempts, due = due,
+    error = #blob <= INLINE_BYTES and blob or nil,
+  }
+  record_start(task)
+  move(task, 'RETRYING', event, 'du', due, 'et', error.type, ...)
+  record(task, event)
+  remember_attempt(task, blob)
+  redis.call('ZADD', PREFIX .. 'due', due, task.id)
+end
+
+-- Removes an ended task and everything about it.
+local function remove(task)
+  local id = task.id
+  redis.call('ZREM', index(task.state, task.line), id)
+  redis.call('ZREM', PREFIX .. 'retention', id)
+  if task.state == 'FAILED' then
+    forget_failed(task)
+  end
+  if redis.call('HGET', PREFIX .. 't:' .. id, 'lb') then
+    local spec = cmsgpack.unpack(read_first(PREFIX .. 's:' .. id) or '\128')
+    for name, value in pairs(spec.l or {}) do
+      redis.call('ZREM', label_index(name .. '=' .. value), id)
+    end
+  end
+  redis.call('DEL', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
+    PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
+end
+
+-- Ends every script that changes tasks: wakes workers, gives the log and the watchers the
+-- events of this call, and writes down what is counted.
+local function publish()
+  local woken = {}
+  for line, score in pairs(first_ready) do
+    redis.call('ZADD', PREFIX .. 'ready', 'LT', score, line)
+    woken[#woken + 1] = line
+  end
+  if #woken > 0 then
+    redis.call('PUBLISH', PREFIX .. 'wake', cmsgpack.pack(woken))
+  end
+  if revision then
+    local message = cmsgpack.pack({ rev = revision, events = events })
+    redis.call('XADD', PREFIX .. 'log', 'MAXLEN', '~', LOG_LENGTH,
+      string.format('%.0f-0', revision), 'e', message)
+    redis.call('PUBLISH', PREFIX .. 'events', message)
+  end
+  write_stats()
+end
