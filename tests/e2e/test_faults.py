@@ -750,3 +750,28 @@ async def test_o26_a_function_that_ends_in_time_while_another_blocks_the_loop_co
         handle = await stack.client.enqueue("quick")
 
         assert await handle.result(timeout=_LIMIT) == "in time"
+
+
+async def test_the_log_names_the_type_of_a_task_and_how_its_attempt_ended(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    @stack.tasks.task("fails", max_attempts=1)
+    async def fails() -> None:
+        raise ConnectionError("no")
+
+    @stack.tasks.task("waits")
+    async def waits(ctx: TaskContext) -> None:
+        await ctx.log("begun")
+        await asyncio.Event().wait()
+
+    caplog.set_level("INFO", "taskline_service.worker.worker")
+    async with stack.worker():
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="fails", task_id="f"))
+        await stack.stub.GetResult(pb.GetResultRequest(task_id="f", timeout=_LIMIT_PB))
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="waits", task_id="w"))
+        await stack.until("w", lambda task: task.state == task_pb2.Task.STATE_RUNNING)
+        await stack.stub.CancelTask(pb.CancelTaskRequest(task_id="w"))
+        await stack.stub.GetResult(pb.GetResultRequest(task_id="w", timeout=_LIMIT_PB))
+
+    assert "task f (fails): attempt 1 failed: builtins.ConnectionError" in caplog.messages
+    assert "task w (waits): attempt 1 cancelled" in caplog.messages
