@@ -1,5 +1,6 @@
 """What is shipped: the wheel's files, its floors, and a client that needs no extra."""
 
+import os
 import re
 import subprocess
 import sys
@@ -101,6 +102,33 @@ def test_everything_that_is_declared_is_locked(project: dict[str, Any]) -> None:
     locked = set(re.findall("^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
 
     assert declared - {"taskline"} <= locked
+
+
+def set_up(venv: Path, lock: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["tools/venv.sh", str(venv), str(lock)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_environment_that_is_active_can_be_set_up_again(tmp_path: Path) -> None:
+    venv, lock = tmp_path / "venv", tmp_path / "nothing.lock"
+    lock.write_text("")
+    first = set_up(venv, lock)
+    active = {"PATH": f"{venv}/bin:{os.environ['PATH']}", "VIRTUAL_ENV": str(venv)}
+
+    unchanged = set_up(venv, lock, **active)
+    lock.write_text("# another one\n")
+    changed = set_up(venv, lock, **active)
+
+    assert (first.returncode, first.stderr.count("setting up")) == (0, 1), first.stderr
+    assert (unchanged.returncode, unchanged.stderr) == (0, "")
+    assert (changed.returncode, changed.stderr.count("setting up")) == (0, 1), changed.stderr
+    assert subprocess.run([venv / "bin" / "python", "-c", ""], check=False).returncode == 0
 
 
 # Forbids what only the extras bring, as if it were not installed.

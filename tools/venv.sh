@@ -15,13 +15,17 @@ die() {
     exit 1
 }
 
-# Prints the path and version of the first command that is a Python we can use.
+# Prints the path and version of the first command that is a Python we can use. Inside the
+# environment itself (it may be active) that is the one it was made from: it outlives it.
 find_python() {
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
         "$candidate" -c '
-import sys
+import os, sys
 sys.version_info >= (3, 11) or sys.exit(1)
-print(sys.executable, ".".join(map(str, sys.version_info[:3])))' 2>/dev/null && return
+ours = os.path.realpath(sys.prefix) == os.path.realpath(sys.argv[1])
+outside = sys.prefix == sys.base_prefix
+python = os.path.realpath(sys._base_executable) if ours or outside else sys.executable
+print(python, ".".join(map(str, sys.version_info[:3])))' "$venv" 2>/dev/null && return
     done
     die "no Python of at least 3.11 found; install one (apt-get install python3 python3-pip)" \
         "or name it: make PYTHON=/path/to/python3.11"

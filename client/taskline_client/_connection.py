@@ -45,7 +45,7 @@ class Connection:
     @cached_property
     def streams(self) -> TaskServiceStub:
         """TaskService for long streams: a connection of its own, with a small window."""
-        return TaskServiceStub(self._open(for_watching=True))
+        return TaskServiceStub(self._stream_channel)
 
     async def call(
         self,
@@ -75,15 +75,20 @@ class Connection:
             finally:
                 call.cancel()
 
-    async def check(self, *, within: timedelta) -> None:
+    async def check(self, *, within: timedelta, for_streams: bool = False) -> None:
         """Make sure that there is a server, without waiting for one to come up.
+
+        Args:
+            within: How long it may take.
+            for_streams: Whether the connection of long streams is meant.
 
         Raises:
             Unavailable: Nothing answers at the address.
         """
         try:
             async with asyncio.timeout(within.total_seconds()):
-                found = await self._answers()
+                channel = self._stream_channel if for_streams else self._channel
+                found = await _answers(channel)
         except TimeoutError:
             found = False
         if not found:
@@ -95,18 +100,13 @@ class Connection:
         for channel in self._channels:
             await channel.close()
 
-    async def _answers(self) -> bool:
-        state = self._channel.get_state(try_to_connect=True)
-        while state is not ChannelConnectivity.READY:
-            if state is ChannelConnectivity.TRANSIENT_FAILURE:
-                return False
-            await self._channel.wait_for_state_change(state)
-            state = self._channel.get_state(try_to_connect=True)
-        return True
-
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         return self._open()
+
+    @cached_property
+    def _stream_channel(self) -> grpc.aio.Channel:
+        return self._open(for_watching=True)
 
     @cached_property
     def _tracing(self) -> Tracing:
@@ -116,6 +116,16 @@ class Connection:
         channel = open_channel(self.address, for_watching=for_watching)
         self._channels.append(channel)
         return channel
+
+
+async def _answers(channel: grpc.aio.Channel) -> bool:
+    state = channel.get_state(try_to_connect=True)
+    while state is not ChannelConnectivity.READY:
+        if state is ChannelConnectivity.TRANSIENT_FAILURE:
+            return False
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)
+    return True
 
 
 def _method_name(request: Message) -> str:

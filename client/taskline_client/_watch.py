@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
+from typing import Protocol
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
@@ -14,8 +15,26 @@ from taskline_client.errors import Unavailable
 _LONGEST_OUTAGE = timedelta(minutes=5)
 
 
+class Outages(Protocol):
+    """Is told of a watch that cannot go on at once."""
+
+    def begun(self, error: Unavailable) -> None:
+        """It broke off, and so did the first attempt to resume it."""
+
+    def over(self) -> None:
+        """It goes on."""
+
+
+class _Untold:
+    def begun(self, error: Unavailable) -> None:
+        pass
+
+    def over(self) -> None:
+        pass
+
+
 async def follow(
-    connection: Connection, request: service.WatchRequest
+    connection: Connection, request: service.WatchRequest, outages: Outages | None = None
 ) -> AsyncGenerator[pb.TaskEvent, None]:
     """Every event, heartbeats included, each once, until the server ends the watch.
 
@@ -26,15 +45,45 @@ async def follow(
     here = service.WatchRequest()
     here.CopyFrom(request)
     patience = Patience(connection.timeout)
+    outage = _Outage(outages or _Untold())
     while True:
         try:
+            if outage.no_server:
+                # The next event may take its time: that there is a server is news enough.
+                await connection.check(within=connection.timeout, for_streams=True)
+                outage.end()
             watch = connection.stream(connection.streams.Watch, here, wait_for_ready=False)
             async with aclosing(watch) as events:
                 async for event in events:
+                    outage.end()
                     here.resume_token = event.resume_token or here.resume_token
                     yield event
                     patience = Patience(_LONGEST_OUTAGE)
             return
         except Unavailable as error:
+            outage.failed(error)
             if not await patience.pause(error):
                 raise
+
+
+class _Outage:
+    """Counts failures since the last event, and tells of the second one."""
+
+    def __init__(self, told: Outages) -> None:
+        self._told = told
+        self._failures = 0
+        self._begun = False
+        self.no_server = False
+
+    def failed(self, error: Unavailable) -> None:
+        self._failures += 1
+        if self._failures > 1 and not self._begun:
+            self._begun = True
+            self._told.begun(error)
+        # With a reason, it is a server that answered so.
+        self.no_server = self._begun and not error.reason
+
+    def end(self) -> None:
+        if self._begun:
+            self._told.over()
+        self._failures, self._begun, self.no_server = 0, False, False

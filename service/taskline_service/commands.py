@@ -117,6 +117,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    ctx: typer.Context,
     *,
     tasks: Annotated[str | None, Tasks] = None,
     listen: Annotated[
@@ -198,6 +199,8 @@ def serve(
             reflection=reflection,
             log_level=log_level,
         )
+        if not options.workers:
+            _refuse_options_of_workers(ctx)
         # Our children are other programs: gRPC need not prepare for forks, nor warn of them.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         code = _service_module("serve").run(options)
@@ -255,6 +258,16 @@ def worker(
     except config.WrongOption as error:
         raise typer.BadParameter(str(error), param_hint=error.option) from error
     raise typer.Exit(code)
+
+
+def _refuse_options_of_workers(ctx: typer.Context) -> None:
+    """Said on the command line they are meant; in the environment, perhaps for others."""
+    for name in ("concurrency", "lease"):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise config.WrongOption(
+                f"--{name}", "is for workers, and there are none beside this server"
+            )
 
 
 def _service_module(name: str) -> Any:

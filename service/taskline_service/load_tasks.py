@@ -1,9 +1,11 @@
 """Finds the registry that `--tasks MODULE:ATTRIBUTE` names."""
 
 import importlib
+import inspect
 import os
 import sys
-from types import ModuleType
+import traceback
+from types import FrameType, ModuleType
 
 from taskline_service.config import WrongOption
 from taskline_service.tasks import TaskRegistry
@@ -15,7 +17,8 @@ def load_tasks(reference: str) -> TaskRegistry:
     An exception that the module raises passes through: it is the author's to see whole.
 
     Raises:
-        WrongOption: There is no such module or attribute, or it is no TaskRegistry.
+        WrongOption: There is no such module or attribute, it is no TaskRegistry, or a task
+            is declared wrong.
     """
     module_name, _, attribute = reference.partition(":")
     module = _import(module_name)
@@ -42,3 +45,24 @@ def _import(name: str) -> ModuleType:
         raise WrongOption(
             "--tasks", f"no module {error.name!r} in {os.getcwd()} or among what is installed"
         ) from error
+    except ValueError as error:
+        if (place := _declaration(error)) is None:
+            raise
+        raise WrongOption("--tasks", f"{place}: {error}") from error
+
+
+def _declaration(error: ValueError) -> str | None:
+    """Where the task is that was declared wrong; None if the error is about something else."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not _is_declaring(frames[-1][0]):
+        return None
+    frame, line = next(found for found in reversed(frames) if not _is_declaring(found[0]))
+    below = (found.f_locals.get("function") for found, _ in frames)
+    function = next((each for each in below if inspect.isroutine(each)), None)
+    name = f" ({function.__qualname__})" if function is not None else ""
+    return f"{frame.f_globals.get('__name__')}, line {line}{name}"
+
+
+def _is_declaring(frame: FrameType) -> bool:
+    module = str(frame.f_globals.get("__name__"))
+    return f"{module}.".startswith("taskline_service.tasks.")

@@ -1,11 +1,12 @@
 """`taskline serve`: the store, the gRPC server and the workers beside it, put together."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 
 from taskline_service import process
 from taskline_service.config import ServeConfig
-from taskline_service.embedded import EmbeddedStore
+from taskline_service.embedded import EmbeddedStore, ServerEnded
 from taskline_service.limits import PayloadSizes
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc import PortTaken, RpcServer
@@ -14,6 +15,8 @@ from taskline_service.supervisor import Supervisor, worker_command, worker_envir
 from taskline_service.tasks import TaskRegistry
 from taskline_service.unserved import UnservedTypes
 from taskline_service.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
 
 
 def run(config: ServeConfig) -> int:
@@ -62,7 +65,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             unserved = UnservedTypes(Directory(store.redis, store.keys))
             background = [group.create_task(loop.run()) for loop in (Upkeep(store), unserved)]
             if embedded is not None:
-                background.append(group.create_task(embedded.watch()))
+                background.append(group.create_task(_watch(embedded, supervisor)))
             workers = group.create_task(supervisor.run())
             async with server.serving(str(config.listen)) as port:
                 print(f"taskline: serving on {config.listen.with_port(port)}", flush=True)
@@ -73,3 +76,13 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             for task in background:
                 task.cancel()
     return 0
+
+
+async def _watch(embedded: EmbeddedStore, supervisor: Supervisor) -> None:
+    """Without its store, the server ends at once, and says first why."""
+    try:
+        await embedded.watch()
+    except ServerEnded as error:
+        log.error("%s; nothing can be stored, so the server ends too", error.summary)
+        supervisor.abandon()
+        raise

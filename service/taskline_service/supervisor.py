@@ -98,6 +98,7 @@ class Supervisor:
         }
         self._backoff = backoff or Backoff()
         self._stopping = asyncio.Event()
+        self._abandoned = False
 
     async def run(self) -> None:
         """Keep them running until stop() or a cancellation; none is left when this returns.
@@ -112,6 +113,10 @@ class Supervisor:
     def stop(self) -> None:
         """Have them finish their tasks and end; run() returns when they have."""
         self._stopping.set()
+
+    def abandon(self) -> None:
+        """From now on, end them at once: what they do can no longer be stored."""
+        self._abandoned = True
 
     async def _keep_running(self, name: str) -> None:
         loop = asyncio.get_running_loop()
@@ -173,6 +178,11 @@ class Supervisor:
     async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
         """SIGTERM, then SIGKILL when the grace is over; also if this is cancelled meanwhile."""
         if process.returncode is not None:
+            return
+        if self._abandoned:
+            # Not SIGTERM: they would try to store what they have until the grace is over.
+            process.kill()
+            await process.wait()
             return
         with suppress(ProcessLookupError):
             process.terminate()

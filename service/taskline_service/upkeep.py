@@ -38,12 +38,19 @@ class Upkeep:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        told = False
         while True:
             self._nudged.clear()
             try:
                 pause = await self._pass()
+                told = False
             except TasklineError as error:  # whatever it is, it may pass, and tasks wait for this
-                log.warning("upkeep waits for the store: %s", error)
+                log.log(
+                    logging.DEBUG if told else logging.WARNING,
+                    "upkeep waits for the store: %s",
+                    error,
+                )
+                told = True
                 pause = PAUSE_IN_TROUBLE_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):

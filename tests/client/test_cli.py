@@ -21,7 +21,7 @@ from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from tests.client.conftest import Serve
-from tests.client.scripted import Context, completed, progress, refuse, snapshot
+from tests.client.scripted import Context, ScriptedServer, completed, progress, refuse, snapshot
 
 PROTOS = Path(__file__).parents[2] / "protos"
 
@@ -144,6 +144,10 @@ async def test_a_whole_input_comes_from_text_a_file_or_standard_input(
         pytest.param(("enqueue", "demo.any", "--json", "{"), id="not JSON"),
         pytest.param(("enqueue", "demo.any", "--json", "{}", "a=1"), id="two inputs"),
         pytest.param(("enqueue", "demo.any", "a"), id="not KEY=VALUE"),
+        pytest.param(("enqueue", "demo.any", "a=1", "a=2"), id="a key twice"),
+        pytest.param(
+            ("enqueue", "demo.any", "--label", "a=1", "--label", "a=2"), id="a label twice"
+        ),
         pytest.param(("enqueue", "demo.any", "--json", "@/nowhere"), id="no file"),
         pytest.param(("list", "--state", "happy"), id="no such state"),
         pytest.param(("fly",), id="no such command"),
@@ -334,6 +338,32 @@ async def test_ctrl_c_stops_watching_and_says_how_to_come_back(serve: Serve) -> 
         f"taskline:   taskline watch --address {server.address} t",
     ]
     await left.wait()
+
+
+async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Serve) -> None:
+    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        if not request.resume_token:
+            yield snapshot("t", pb.Task.STATE_RUNNING, token="1")
+            await asyncio.Event().wait()
+        yield completed("t", b"0", token="2")
+
+    first = await serve(Watch=watch)
+    command = (sys.executable, "-m", "taskline_client.cli", "watch", "t")
+    process = await start(*command, address=first.address)
+    assert process.stderr
+    await process.stderr.readline()
+
+    await first.stop()
+    gone = (await process.stderr.readline()).decode()
+    second = ScriptedServer(first.address, Watch=watch)
+    await second.start()
+    _, rest = await process.communicate()
+    await second.stop()
+
+    assert process.returncode == 0
+    assert gone.startswith("taskline: the server is gone (")
+    assert gone.endswith("); trying again\n")
+    assert rest.decode().splitlines() == ["taskline: the server is back", "t COMPLETED"]
 
 
 async def test_run_follows_the_task_and_prints_its_result(serve: Serve) -> None:

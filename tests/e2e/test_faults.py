@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -254,6 +256,24 @@ async def gone(pid: int, *, within: float) -> None:
             while True:
                 os.kill(pid, 0)
                 await asyncio.sleep(0.02)  # not our child, so there is no event
+
+
+async def test_a_server_whose_embedded_store_dies_says_so_and_ends_at_once(
+    short_path: Path,
+) -> None:
+    async with serving(short_path, "--workers", "1", "--grace", "60") as served:
+        await served.enqueue("hold", "held")
+        task = await served.running("held")
+
+        os.kill(int((short_path / "data" / "store.pid").read_text()), signal.SIGKILL)
+        async with asyncio.timeout(20):
+            _, complaint = await served.process.communicate()
+
+        await gone(process_of(task.worker), within=20)
+    assert served.process.returncode == 1
+    assert re.search(r"ERROR .*: the embedded store ended with -9;", complaint.decode())
+    assert "SIGTERM" not in complaint.decode()
+    assert "Traceback" not in complaint.decode()
 
 
 async def test_a_port_in_use_is_refused(short_path: Path) -> None:
@@ -692,3 +712,66 @@ async def test_o26_a_task_that_ignores_its_timeout_ends_all_the_same(
         let_go.set()
 
     assert response.error.error_type == task_pb2.TaskError.TYPE_TIMEOUT
+
+
+async def test_o26_a_task_that_blocks_the_event_loop_beyond_its_timeout_has_timed_out(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("block", timeout=timedelta(milliseconds=50), max_attempts=1)
+    async def block() -> None:
+        time.sleep(0.2)  # noqa: ASYNC251 - the very fault
+
+    async with stack.worker():
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="block", task_id="b"))
+        response = await stack.stub.GetResult(pb.GetResultRequest(task_id="b", timeout=_LIMIT_PB))
+
+    assert response.error.error_type == task_pb2.TaskError.TYPE_TIMEOUT
+
+
+async def test_o26_a_function_that_ends_in_time_while_another_blocks_the_loop_completes(
+    stack: Stack,
+) -> None:
+    begun, blocks = threading.Event(), threading.Event()
+
+    @stack.tasks.task("quick", timeout=timedelta(milliseconds=200), max_attempts=1)
+    def quick() -> str:
+        begun.set()
+        blocks.wait(20)
+        return "in time"
+
+    @stack.tasks.task("block")
+    async def block() -> None:
+        await asyncio.to_thread(begun.wait, 20)
+        blocks.set()
+        time.sleep(0.4)  # noqa: ASYNC251 - the very fault
+
+    async with stack.worker():
+        await stack.client.enqueue("block")
+        handle = await stack.client.enqueue("quick")
+
+        assert await handle.result(timeout=_LIMIT) == "in time"
+
+
+async def test_the_log_names_the_type_of_a_task_and_how_its_attempt_ended(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    @stack.tasks.task("fails", max_attempts=1)
+    async def fails() -> None:
+        raise ConnectionError("no")
+
+    @stack.tasks.task("waits")
+    async def waits(ctx: TaskContext) -> None:
+        await ctx.log("begun")
+        await asyncio.Event().wait()
+
+    caplog.set_level("INFO", "taskline_service.worker.worker")
+    async with stack.worker():
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="fails", task_id="f"))
+        await stack.stub.GetResult(pb.GetResultRequest(task_id="f", timeout=_LIMIT_PB))
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="waits", task_id="w"))
+        await stack.until("w", lambda task: task.state == task_pb2.Task.STATE_RUNNING)
+        await stack.stub.CancelTask(pb.CancelTaskRequest(task_id="w"))
+        await stack.stub.GetResult(pb.GetResultRequest(task_id="w", timeout=_LIMIT_PB))
+
+    assert "task f (fails): attempt 1 failed: builtins.ConnectionError" in caplog.messages
+    assert "task w (waits): attempt 1 cancelled" in caplog.messages

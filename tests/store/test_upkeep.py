@@ -184,6 +184,9 @@ async def test_a_task_that_loses_too_many_workers_fails(store: TaskStore) -> Non
     assert (task.state, task.attempts) == (TaskState.FAILED, 2)
     assert task.error is not None
     assert (task.error.error_type, task.error.retry_count) == (ErrorType.WORKER_LOST, 1)
+    assert task.error.message == (
+        "the worker vanished 2 times while it held the task; it is not tried again"
+    )
 
 
 async def test_a_task_told_to_stop_whose_worker_vanished_is_cancelled(store: TaskStore) -> None:

@@ -51,6 +51,20 @@ def test_the_options_of_serve_become_its_config(app: typer.Typer, seen: Seen) ->
     ]
 
 
+@pytest.mark.parametrize("option", ["--concurrency", "--lease"])
+def test_options_of_workers_are_refused_where_there_are_none(
+    app: typer.Typer, seen: Seen, option: str
+) -> None:
+    arguments = ["serve", "--tasks", "m:t", "--workers", "0", "--data-dir", "/d"]
+
+    outcome = CliRunner().invoke(app, [*arguments, option, "5"])
+    in_environment = CliRunner().invoke(app, arguments, env={"TASKLINE_CONCURRENCY": "5"})
+
+    assert outcome.exit_code == 2
+    assert option in outcome.output and "is for workers" in outcome.output
+    assert (in_environment.exit_code, len(seen)) == (7, 1)
+
+
 def test_the_options_of_worker_become_its_config(app: typer.Typer, seen: Seen) -> None:
     arguments = "worker --tasks m:t --queues a,b --redis-url redis://cache --concurrency 3"
 

@@ -49,3 +49,37 @@ def test_an_import_that_fails_inside_the_module_is_the_authors_to_see(here: Path
 
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         load_tasks("load_tasks_broken:tasks")
+
+
+_DECLARES = """
+from taskline_service.tasks import TaskRegistry
+tasks = TaskRegistry()
+
+@tasks.task("mail.send", {options})
+def send(*{star}to: str) -> None: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "star", "message"),
+    [
+        ("", "", r"load_tasks_wrong, line 5 \(send\): task type 'mail.send': \*to: "),
+        ("max_attempts=0", ", ", "load_tasks_wrong, line 5: task type 'mail.send': max_attempts"),
+    ],
+)
+def test_a_wrong_declaration_is_told_with_its_place(
+    here: Path, options: str, star: str, message: str
+) -> None:
+    (here / "load_tasks_wrong.py").write_text(_DECLARES.format(options=options, star=star))
+
+    with pytest.raises(WrongOption, match=message):
+        load_tasks("load_tasks_wrong:tasks")
+
+
+def test_another_value_error_of_the_module_is_the_authors_to_see(here: Path) -> None:
+    (here / "load_tasks_value.py").write_text("int('x')\n")
+
+    with pytest.raises(ValueError, match="invalid literal") as raised:
+        load_tasks("load_tasks_value:tasks")
+
+    assert not isinstance(raised.value, WrongOption)

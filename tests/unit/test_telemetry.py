@@ -416,3 +416,28 @@ def test_otherwise_the_sdk_is_not_even_loaded(environment: dict[str, str]) -> No
     finished = run(**environment)
 
     assert (finished.stdout, finished.stderr) == ("False\n", "")
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_{}_PROTOCOL"])
+def test_a_protocol_other_than_grpc_is_refused_and_nothing_is_sent(name: str) -> None:
+    protocol = {name.format(signal): "http/protobuf" for signal in ("TRACES", "METRICS")}
+
+    finished = run(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", **protocol)
+
+    assert finished.stdout == "False\n"
+    for signal in ("TRACES", "METRICS"):
+        assert (
+            f"only grpc is supported, {name.format(signal)} says http/protobuf: "
+            f"no {signal.lower()} are sent" in finished.stderr
+        )
+
+
+def test_the_protocol_of_one_signal_goes_before_that_of_all() -> None:
+    finished = run(
+        OTEL_TRACES_EXPORTER="console",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT="http://127.0.0.1:1",
+        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="grpc",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+    )
+
+    assert "only grpc" not in finished.stderr

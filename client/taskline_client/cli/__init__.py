@@ -1,6 +1,11 @@
 """`taskline`: the command line. It is a client: what it shows, it learned over gRPC."""
 
+import os
 import sys
+
+# What gRPC's core says of its connections is said in our words, or not at all. It reads
+# this when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _NEEDED = {"typer", "rich", "click"}
 

@@ -15,6 +15,8 @@ from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import Exit, exit_code_for, tell
 from taskline_client.cli.options import Output
 from taskline_client.cli.show import print_message
+from taskline_client.cli.text import on_one_line
+from taskline_client.errors import Unavailable
 from taskline_client.events import Ended, TaskEvent
 
 _INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -29,6 +31,16 @@ class Board(Protocol):
 
     def show(self, event: TaskEvent) -> None:
         """The event is new."""
+
+
+class _Outages:
+    """Says on standard error why nothing comes, and when it comes again."""
+
+    def begun(self, error: Unavailable) -> None:
+        tell(f"the server is gone ({on_one_line(str(error))}); trying again")
+
+    def over(self) -> None:
+        tell("the server is back")
 
 
 def watch(address: str, task_ids: Sequence[str], output: Output) -> None:
@@ -54,7 +66,7 @@ async def follow_tasks(connection: Connection, task_ids: Sequence[str], output: 
 async def _follow(connection: Connection, request: service.WatchRequest, output: Output) -> int:
     codes: set[Exit] = set()
     with _board_for(output) as board:
-        async with aclosing(follow(connection, request)) as events:
+        async with aclosing(follow(connection, request, _Outages())) as events:
             async for message in events:
                 _show(message, board, output)
                 if message.WhichOneof("event") == "ended":

@@ -63,7 +63,7 @@ Labels = Annotated[
 def input_bytes(arguments: Sequence[str], json_input: str | None) -> bytes | None:
     """The input as JSON text; given whole it keeps its bytes. None if there is none."""
     if json_input is None:
-        values = {key: _value(text) for key, text in map(_pair, arguments)}
+        values = {key: _value(text) for key, text in pairs(arguments).items()}
         return json.dumps(values, ensure_ascii=False).encode() if values else None
     if arguments:
         raise typer.BadParameter("give either KEY=VALUE arguments or --json, not both")
@@ -77,7 +77,12 @@ def input_bytes(arguments: Sequence[str], json_input: str | None) -> bytes | Non
 
 def pairs(options: Sequence[str]) -> dict[str, str]:
     """KEY=VALUE options as a dict."""
-    return dict(map(_pair, options))
+    found: dict[str, str] = {}
+    for key, value in map(_pair, options):
+        if key in found:
+            raise typer.BadParameter(f"{key!r} is given twice")
+        found[key] = value
+    return found
 
 
 def seconds(option: float | None) -> timedelta | None:

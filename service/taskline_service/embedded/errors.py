@@ -31,3 +31,8 @@ class StoreNotRunning(EmbeddedStoreError):
 
 class ServerEnded(EmbeddedStoreError):
     """The server ended by itself, or did not answer in time."""
+
+    @property
+    def summary(self) -> str:
+        """The message without the end of the server's log."""
+        return str(self).partition("\n")[0].rstrip(":")

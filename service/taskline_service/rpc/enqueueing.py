@@ -149,15 +149,18 @@ def _spans(check: Checker, request: pb.EnqueueRequest) -> dict[str, timedelta | 
 
 def _retry_policy(check: Checker, request: pb.EnqueueRequest) -> task_pb.RetryPolicy:
     policy = request.retry_policy
-    if policy.max_attempts != UNLIMITED_ATTEMPTS:
-        check.number("retry_policy.max_attempts", policy.max_attempts, 0, MOST_ATTEMPTS)
+    if not UNLIMITED_ATTEMPTS <= policy.max_attempts <= MOST_ATTEMPTS:
+        check.wrong(
+            "retry_policy.max_attempts",
+            f"must be from 1 to {MOST_ATTEMPTS}, or {UNLIMITED_ATTEMPTS} for no limit",
+        )
     if policy.HasField("initial_backoff"):
         check.span("retry_policy.initial_backoff", policy.initial_backoff)
     if policy.HasField("max_backoff"):
         check.span("retry_policy.max_backoff", policy.max_backoff)
     # Written so that NaN is refused too.
     if policy.backoff_multiplier and not 1 <= policy.backoff_multiplier <= MOST_ATTEMPTS:
-        check.wrong("retry_policy.backoff_multiplier", "must be at least 1")
+        check.wrong("retry_policy.backoff_multiplier", f"must be from 1 to {MOST_ATTEMPTS}")
     return policy
 
 

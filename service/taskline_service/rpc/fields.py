@@ -62,6 +62,9 @@ class Checker:
         self, field: str, value: Duration, *, least: timedelta = timedelta(0)
     ) -> timedelta | None:
         """A span from `least` to a year; None if it is wrong, which is noted."""
+        if abs(value.nanos) >= _NANOS_PER_S or value.seconds * value.nanos < 0:
+            self.wrong(field, "is not a valid duration")
+            return None
         us = value.seconds * _US_PER_S + value.nanos // 1000
         span = (
             timedelta(microseconds=us) if abs(value.seconds) <= LONGEST_SPAN.days * 86400 else None

@@ -132,12 +132,17 @@ class RpcServer:
         await self._server.stop(grace.total_seconds())
 
     async def _watch_store(self) -> None:
-        """Ready as long as the store answers."""
+        """Ready as long as the store answers; tells when that changes."""
+        ready = True
         while True:
             try:
                 await self._store.redis.call(b"PING")
-                await self._health.set_ready(True)
+                if not ready:
+                    log.info("ready again: the store answers")
+                ready = True
             except StoreUnavailable as error:
-                log.warning("not ready: %s", error)
-                await self._health.set_ready(False)
+                if ready:
+                    log.warning("not ready: %s", error)
+                ready = False
+            await self._health.set_ready(ready)
             await asyncio.sleep(_CHECK_STORE_EVERY_S)

@@ -15,6 +15,10 @@ from taskline_service.tasks.published import JsonSchema
 from taskline_service.tasks.validation import MAX_FAULTS, InputValidator, violations_of
 from taskline_service.tasks.wording import Fault
 
+# Of what is larger and does not fit the schema, the types are not asked too: pydantic
+# makes an object of every single error.
+_MOST_FOR_BOTH = 64 * 1024
+
 
 class InputMismatch(InvalidInput):
     """The input does not fit the task; `violations` name each wrong field."""
@@ -36,14 +40,20 @@ class InputReader:
         input = input or b"{}"
         parsed = parse_input(input)
         checked, faults = self._validator.check(parsed)
-        if faults:
+        if faults and len(input) > _MOST_FOR_BOTH:
             raise InputMismatch(violations_of(faults, "input"))
+        value, own = self._by_type(input if checked is parsed else to_json(checked), parsed)
+        if faults or own:
+            raise InputMismatch(violations_of(_together(faults, own), "input"))
+        return value
+
+    def _by_type(self, input: bytes, parsed: Any) -> tuple[Any, list[Fault]]:
         try:
-            return self._adapter.validate_json(input if checked is parsed else to_json(checked))
+            return self._adapter.validate_json(input), []
         except ValidationError as error:
             # Not chained: what pydantic says contains the value.
             details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InputMismatch(violations_of(_own_faults(details, parsed), "input"))
+        return None, _own_faults(details, parsed)
 
 
 def parse_input(input: bytes) -> Any:
@@ -65,6 +75,17 @@ def _own_faults(details: list[ErrorDetails], value: Any) -> list[Fault]:
     for detail in details:
         by_path.setdefault(_path_in(value, detail["loc"]), detail["msg"])
     return [Fault(path, text) for path, text in list(by_path.items())[:MAX_FAULTS]]
+
+
+def _together(by_schema: list[Fault], own: list[Fault]) -> list[Fault]:
+    """The schema's first. Where it found something in a member, only that: of a union, for
+    example, the type would name what is wrong with the other alternatives too.
+    """
+    if not by_schema:
+        return own
+    wrong = {fault.path[:1] for fault in by_schema}
+    more = [fault for fault in own if fault.path and fault.path[:1] not in wrong]
+    return [*by_schema, *more][:MAX_FAULTS]
 
 
 def _path_in(value: Any, location: Path) -> Path:

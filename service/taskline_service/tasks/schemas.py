@@ -9,12 +9,40 @@ from pydantic_core import core_schema as cs
 
 from taskline_service.tasks.published import JsonSchema
 
+# What pydantic reads, and no less: what else is wrong with such a text, the type will say.
+_DECIMAL = r"^\s*[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?\s*$"
+_INTEGER_KEY = r"^\s*[+-]?\d[\d_]*(\.0*)?\s*$"
+# A time with its zone, or seconds since the epoch.
+_AWARE = r"[Tt _].*([Zz]|[+-]\d\d(:?\d\d)?)\s*$|^[+-]?\d+(\.\d*)?$"
+
 
 class _Closed(GenerateJsonSchema):
     """Pydantic's schemas, and objects refuse unknown members unless told otherwise.
 
-    A misspelt optional field would else be dropped in silence.
+    A misspelt optional field would else be dropped in silence. Where pydantic's schema says
+    less than its types check, and a pattern can say it, there is one.
     """
+
+    def decimal_schema(self, schema: cs.DecimalSchema) -> JsonSchemaValue:
+        json_schema = super().decimal_schema(schema)
+        if self.mode == "validation" and not schema.get("allow_inf_nan"):
+            for part in json_schema.get("anyOf", ()):
+                if part.get("type") == "string":
+                    part.setdefault("pattern", _DECIMAL)
+        return json_schema
+
+    def dict_schema(self, schema: cs.DictSchema) -> JsonSchemaValue:
+        json_schema = super().dict_schema(schema)
+        keys = schema.get("keys_schema")
+        if self.mode == "validation" and keys is not None and keys["type"] == "int":
+            json_schema.setdefault("propertyNames", {"pattern": _INTEGER_KEY})
+        return json_schema
+
+    def datetime_schema(self, schema: cs.DatetimeSchema) -> JsonSchemaValue:
+        json_schema = super().datetime_schema(schema)
+        if self.mode == "validation" and schema.get("tz_constraint") == "aware":
+            json_schema["pattern"] = _AWARE
+        return json_schema
 
     def model_schema(self, schema: cs.ModelSchema) -> JsonSchemaValue:
         return self._closed(super().model_schema(schema), schema["cls"])

@@ -52,13 +52,33 @@ def _exporter(signal: str, environ: Mapping[str, str]) -> str:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none"
     chosen = environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
-    if chosen in ("otlp", "console", "none"):
+    if chosen == "otlp" or (not chosen and _has_endpoint(signal, environ)):
+        return "otlp" if _speaks_grpc(signal, environ) else "none"
+    if chosen in ("console", "none"):
         return chosen
     if chosen:
         log.warning("OTEL_%s_EXPORTER: %r is none of otlp, console, none", signal, chosen)
-        return "none"
+    return "none"
+
+
+def _has_endpoint(signal: str, environ: Mapping[str, str]) -> bool:
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return "otlp" if any(environ.get(name) for name in endpoints) else "none"
+    return any(environ.get(name) for name in endpoints)
+
+
+def _speaks_grpc(signal: str, environ: Mapping[str, str]) -> bool:
+    """Whether the protocol that is asked for is ours; to another one, gRPC would be noise."""
+    for name in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := environ.get(name, "").strip().lower():
+            if protocol != "grpc":
+                log.error(
+                    "telemetry: only grpc is supported, %s says %s: no %s are sent",
+                    name,
+                    protocol,
+                    signal.lower(),
+                )
+            return protocol == "grpc"
+    return True
 
 
 def _names_the_service(environ: Mapping[str, str]) -> bool:

@@ -4,6 +4,8 @@ import asyncio
 import functools
 import inspect
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto
@@ -70,6 +72,9 @@ class Attempt:
         self._context = context
         self._outputs = OutputWriter(claim, definition, story)
         self._max_result_size = max_result_size
+        self._took = 0.0
+        # When a plain function was done; None while it is not, and for any other.
+        self._ended_at: float | None = None
         self._stop_asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: StopReason) -> None:
@@ -108,14 +113,12 @@ class Attempt:
 
     async def _call(self, call: BoundCall) -> Any:
         function = functools.partial(self._definition.function, *call.args, **call.kwargs)
+        started = time.monotonic()
         try:
-            if self._definition.emits:
-                return await self._outputs.write_all(function)
-            if self._definition.is_async:
-                return await function()
-            value = await threads.run_in_thread(function, name=f"task-{self.claim.task_id}")
-            # A plain function around an `async def` one, as a decorator makes it.
-            return await value if inspect.isawaitable(value) else value
+            try:
+                return await self._value_of(function)
+            finally:
+                self._took = (self._ended_at or time.monotonic()) - started
         except threads.Interrupted:
             raise asyncio.CancelledError from None
         except asyncio.CancelledError:
@@ -123,11 +126,38 @@ class Attempt:
         except BaseException as error:  # task code may raise anything, and must end nothing else
             raise _Raised from error
 
+    async def _value_of(self, function: Callable[[], Any]) -> Any:
+        if self._definition.emits:
+            return await self._outputs.write_all(function)
+        if self._definition.is_async:
+            return await function()
+        in_thread = functools.partial(self._timed, function)
+        value = await threads.run_in_thread(in_thread, name=f"task-{self.claim.task_id}")
+        # A plain function around an `async def` one, as a decorator makes it.
+        return await value if inspect.isawaitable(value) else value
+
+    def _timed(self, function: Callable[[], Any]) -> Any:
+        """Call it in its thread, where its end does not wait for the event loop."""
+        try:
+            value = function()
+        except BaseException:
+            self._ended_at = time.monotonic()
+            raise
+        if not inspect.isawaitable(value):
+            self._ended_at = time.monotonic()
+        return value
+
     async def _wait_for(self, function: asyncio.Task[Any]) -> None:
         """Wait for the function to end; if it is to stop or its time is over, see that it does."""
         waited_for = [function, self._stop_asked]
         await asyncio.wait(waited_for, timeout=self._timeout(), return_when=asyncio.FIRST_COMPLETED)
+        if self._ended_at is not None and not self._stop_asked.done():
+            # It has ended, but the event loop was too busy to hear of it.
+            await asyncio.wait([function], timeout=INTERRUPT_GRACE_S)
         if function.done():
+            # One that blocks the event loop may end before its time can be called over.
+            if self.stop_reason is None and self._took > self._timeout():
+                self.stop_reason = StopReason.TIMEOUT
             return
         self.stop_reason = self.stop_reason or StopReason.TIMEOUT
         function.cancel()

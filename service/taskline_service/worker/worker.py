@@ -14,7 +14,7 @@ from taskline_service.errors import TasklineError
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
 from taskline_service.store.values import Failure, Verdict
-from taskline_service.task import Claim
+from taskline_service.task import Claim, ErrorType, TaskError
 from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.leases import LeaseKeeper
@@ -139,6 +139,7 @@ class Worker:
     # Claiming
 
     async def _claim_until_stopped(self, attempts: asyncio.TaskGroup) -> None:
+        told = False
         while not self._stopping:
             self._awake.clear()
             free = self._concurrency - len(self._running)
@@ -149,9 +150,14 @@ class Worker:
             try:
                 claims = await self._claim(wanted)
             except TasklineError as error:  # whatever it is, it may pass
-                log.warning("no tasks for now: %s", error)
+                if not told:
+                    log.warning("no tasks for now: %s", error)
+                told = True
                 await self._sleep(_PAUSE_IN_TROUBLE_S)
                 continue
+            if told:
+                log.info("tasks come again: the store answers")
+                told = False
             for claim in claims:
                 self._start(claim, attempts)
             if len(claims) < wanted:
@@ -240,12 +246,9 @@ class Worker:
                 claim.attempt,
             )
         elif isinstance(outcome, Failure):
-            error = outcome.error
-            log.info(
-                "task %s: attempt %d failed (%s)", claim.task_id, claim.attempt, error.error_type
-            )
+            log.info("%s %s", _about(claim), _how_it_ended(outcome.error))
         else:
-            log.debug("task %s: attempt %d completed", claim.task_id, claim.attempt)
+            log.debug("%s completed", _about(claim))
 
     def _on_verdict_from_thread(self, claim: Claim, verdict: Verdict) -> None:
         self._loop.call_soon_threadsafe(self._on_verdict, claim, verdict)
@@ -282,3 +285,13 @@ class Worker:
             draining=self._stopping,
         )
         await self._directory.heartbeat(about, ttl=HEARTBEAT_TTL, leaving=leaving)
+
+
+def _about(claim: Claim) -> str:
+    return f"task {claim.task_id} ({claim.spec.task_type}): attempt {claim.attempt}"
+
+
+def _how_it_ended(error: TaskError) -> str:
+    if error.error_type is ErrorType.CANCELLED:
+        return "cancelled"
+    return f"failed: {error.exception_class or error.error_type.value}"

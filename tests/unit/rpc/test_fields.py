@@ -176,3 +176,18 @@ def test_instants_are_written_as_protojson_does() -> None:
     instant = datetime(2026, 1, 31, 10, 0, 0, 123_456, tzinfo=UTC)
 
     assert fields.rfc3339(int(instant.timestamp() * 1_000_000)) == "2026-01-31T10:00:00.123Z"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Duration(seconds=1, nanos=-1),
+        Duration(seconds=-1, nanos=1),
+        Duration(seconds=1, nanos=1_000_000_000),
+    ],
+)
+def test_an_invalid_duration_is_wrong(value: Duration) -> None:
+    check = Checker()
+
+    assert check.span("delay", value) is None
+    assert [v.description for v in check.violations] == ["is not a valid duration"]

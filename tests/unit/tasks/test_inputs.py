@@ -1,6 +1,8 @@
 """How a function's parameters read the input."""
 
+import decimal
 import enum
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from typing_extensions import TypedDict
 
 from taskline_service.tasks import (
@@ -19,6 +30,8 @@ from taskline_service.tasks import (
     TaskDefinition,
     TaskRegistry,
 )
+from taskline_service.tasks.schemas import input_schema
+from taskline_service.tasks.validation import InputValidator
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -415,3 +428,65 @@ def test_big_integers_survive_exactly(number: int) -> None:
     assert task.arguments(b'{"n":%d}' % number, CTX).kwargs == {"n": number}
     assert task.arguments(b'{"n":"%d"}' % number, CTX).kwargs == {"n": number}
     assert task.dump_result(number) == b"%d" % number
+
+
+def _even(value: int) -> int:
+    if value % 2:
+        raise ValueError("is odd")
+    return value
+
+
+def test_what_only_the_code_finds_is_told_beside_what_the_schema_finds() -> None:
+    registry = TaskRegistry()
+
+    @registry.task("both")
+    def both(even: Annotated[int, AfterValidator(_even)], items: list[int]) -> None: ...
+
+    violations = registry["both"].violations(b'{"even": 3, "items": "z"}')
+
+    assert [v.field for v in violations] == ["input.items", "input.even"]
+    assert violations[0].description == "must be a list"
+    assert "is odd" in violations[1].description
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad"),
+    [
+        pytest.param(
+            decimal.Decimal,
+            [1, 1.5, "1", "-1.50", ".5", "1.", "1e3", " 2 ", "1_000"],
+            ["q", "", "1.2.3", "1e", "NaN"],
+            id="Decimal",
+        ),
+        pytest.param(
+            dict[int, str],
+            [{}, {"1": "a", "-2": "b"}, {"+3": ""}],
+            [{"x": "a"}, {"1.5": ""}],
+            id="keys",
+        ),
+        pytest.param(
+            AwareDatetime,
+            [
+                "2024-01-01T10:00:00Z",
+                "2024-01-01 10:00+02:00",
+                "2024-01-01T10:00:00.5-0500",
+                "1700000000",
+            ],
+            ["2024-01-01T10:00:00", "2024-01-01"],
+            id="AwareDatetime",
+        ),
+    ],
+)
+def test_the_published_schema_says_what_the_type_checks(
+    hint: Any, good: list[Any], bad: list[Any]
+) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+    validator = InputValidator(input_schema(adapter))
+
+    for value in good:
+        adapter.validate_json(json.dumps(value))
+    for value in bad:
+        with pytest.raises(ValidationError):
+            adapter.validate_json(json.dumps(value))
+    assert [value for value in good if validator.violations(value)] == []
+    assert [value for value in bad if not validator.violations(value)] == []
