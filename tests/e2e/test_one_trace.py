@@ -1,5 +1,7 @@
 """One trace per task life: client, server, enqueue and attempts, over the wire and the store."""
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from examples.spans import SpanCollector
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_client import EnqueueOptions
@@ -142,3 +145,24 @@ async def test_task_code_runs_inside_the_span_of_its_attempt(
     task = await stack.stub.GetTask(pb.GetTaskRequest(task_id=handle.id))
     assert seen == [task.task.trace_id]
     assert task.task.state == task_pb2.Task.STATE_COMPLETED
+
+
+async def test_the_command_line_sends_the_first_span_of_the_trace(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @stack.tasks.task("plain")
+    async def plain() -> int:
+        return 1
+
+    async with SpanCollector.running() as collector, stack.worker():
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        command = [sys.executable, "-m", "taskline_client.cli", "run", "plain", "--task-id", "p"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--address", stack.address, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+        task = (await stack.stub.GetTask(pb.GetTaskRequest(task_id="p"))).task
+        (span, *_) = await collector.trace(task.trace_id, spans=1)
+
+    assert printed.strip().endswith(b"1")
+    assert (span.kind, span.service) == ("client", "taskline-cli")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from taskline.v1 import task_pb2 as pb
 from taskline_client._connection import Connection
+from taskline_client.cli import traces
 from taskline_client.cli.exits import errors_told
 from taskline_client.cli.options import Output
 
@@ -17,7 +18,7 @@ _TIME_TO_CONNECT = timedelta(seconds=5)
 
 def run_connected(address: str, work: Callable[[Connection], Awaitable[int]]) -> None:
     """Run the work of a command, and exit with the code it gives."""
-    with errors_told():
+    with errors_told(), traces.exported():
         code = asyncio.run(_run(address, work))
     sys.exit(code)
 
