@@ -10,11 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.rpc.filtering import matches
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Completion, Failure
 from taskline_service.task import ErrorType, Task, TaskError
 from tests.census import all_keys
+from tests.filter_model import matches
 from tests.stack import Stack
 from tests.store.making import (
     AN_HOUR,

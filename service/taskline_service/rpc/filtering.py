@@ -1,4 +1,4 @@
-"""TaskFilter: is it well-formed, what to ask the store, does a task match. Pure."""
+"""TaskFilter: is it well-formed, and what to ask the store for. Pure."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -6,12 +6,9 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service.rpc import fields
 from taskline_service.rpc.convert import (
     ERROR_TYPE_FROM_PB,
-    ERROR_TYPE_TO_PB,
     STATE_FROM_PB,
-    STATE_TO_PB,
 )
 from taskline_service.store.values import ListQuery
-from taskline_service.task import Task
 
 
 def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
@@ -34,7 +31,7 @@ def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
         if not chosen.HasField(name):  # type: ignore[arg-type]  # one of its four times
             return None
         check.instant(name, value)
-        return _from_then_on(value)
+        return first_us_from(value)
 
     query = ListQuery(
         states=[STATE_FROM_PB[s] for s in chosen.states if s in STATE_FROM_PB] or None,
@@ -54,36 +51,6 @@ def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
     return query
 
 
-def matches(chosen: pb.TaskFilter, task: Task) -> bool:
-    """Whether a task meets every condition that is set; lua/list.lua says the same."""
-    spec, error = task.spec, task.error
-    return (
-        (not chosen.queues or spec.queue in chosen.queues)
-        and (not chosen.task_types or spec.task_type in chosen.task_types)
-        and (not chosen.states or STATE_TO_PB[task.state] in chosen.states)
-        and all(spec.labels.get(key) == value for key, value in chosen.labels.items())
-        and _within(chosen, "create_time", task.create_us)
-        and _within(chosen, "end_time", task.end_us)
-        and task.attempts >= chosen.min_attempts
-        and (
-            not chosen.error_types
-            or (error is not None and ERROR_TYPE_TO_PB[error.error_type] in chosen.error_types)
-        )
-        and (not chosen.workers or task.worker in chosen.workers)
-    )
-
-
-def _within(chosen: pb.TaskFilter, name: str, us: int) -> bool:
-    """Whether an instant of a task, 0 if it has not come, is within the two that are set."""
-    least, end = f"min_{name}", f"max_{name}"
-    has_least, has_end = chosen.HasField(least), chosen.HasField(end)  # type: ignore[arg-type]
-    if not us and (has_least or has_end):
-        return False
-    return (not has_least or us >= _from_then_on(getattr(chosen, least))) and (
-        not has_end or us < _from_then_on(getattr(chosen, end))
-    )
-
-
-def _from_then_on(value: Timestamp) -> int:
+def first_us_from(value: Timestamp) -> int:
     """The first whole microsecond that is not before an instant."""
     return value.seconds * 1_000_000 - (-value.nanos // 1000)

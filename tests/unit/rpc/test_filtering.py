@@ -9,8 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskline.v1 import task_pb2
 from taskline.v1.task_service_pb2 import TaskFilter
 from taskline_service.errors import InvalidInput
-from taskline_service.rpc.filtering import matches, query_of_filter
+from taskline_service.rpc.filtering import query_of_filter
 from taskline_service.task import ErrorType, Task, TaskError, TaskSpec, TaskState
+from tests.filter_model import matches
 
 US = 1_000_000
 SPEC = TaskSpec(id="a", uid="u", task_type="work", queue="text", labels={"k": "v", "empty": ""})
