@@ -5,6 +5,7 @@ the contract.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -44,6 +45,8 @@ from taskline_service.rpc.watching import (
 from taskline_service.store import EventHub, TaskStore
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -127,7 +130,12 @@ class TaskServicer(TaskServiceServicer):
             self._store.cancel(task_id, reason="the call that ran the task was ended")
         )
         self._cancelling.add(cancelling)
-        cancelling.add_done_callback(self._cancelling.discard)
+        cancelling.add_done_callback(self._after_cancelling)
+
+    def _after_cancelling(self, cancelling: asyncio.Task[None]) -> None:
+        self._cancelling.discard(cancelling)
+        if not cancelling.cancelled() and (error := cancelling.exception()):
+            log.warning("a task was not cancelled after its call had ended: %s", error)
 
     # Reading
 

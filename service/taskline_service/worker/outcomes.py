@@ -55,11 +55,16 @@ class OutcomeRecorder:
 
     async def _fail(self, batch: Sequence[tuple[Outcome, asyncio.Future[Verdict]]]) -> None:
         mine = [(o, f) for o, f in batch if isinstance(o, Failure)]
-        if mine:
+        if not mine:
+            return
+        try:
             verdicts = await until_stored(
                 lambda: self._store.fail([o for o, _ in mine]), f"{len(mine)} failures"
             )
-            _answer(mine, verdicts)
+        except StoreError as error:
+            log.error("the store refused %d failures: %s", len(mine), error)
+            verdicts = [Verdict.LOST] * len(mine)  # their leases run out, and others get them
+        _answer(mine, verdicts)
 
     async def _refused(
         self, batch: Sequence[tuple[Completion, asyncio.Future[Verdict]]], error: StoreError
