@@ -117,10 +117,7 @@ def task_id(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    checker = Checker()
-    checker.text("task_id", value, TASK_ID, TASK_ID_RULE)
-    checker.raise_if_wrong()
-    return value
+    return _identifier("task_id", value)
 
 
 def queue(value: str) -> str:
@@ -129,8 +126,12 @@ def queue(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
+    return _identifier("queue", value)
+
+
+def _identifier(field: str, value: str) -> str:
     checker = Checker()
-    checker.text("queue", value, TASK_ID, TASK_ID_RULE)
+    checker.text(field, value, TASK_ID, TASK_ID_RULE)
     checker.raise_if_wrong()
     return value
 
