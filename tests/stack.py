@@ -16,6 +16,7 @@ from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client import TaskClient
 from taskline_service import TaskRegistry
 from taskline_service.limits import DEFAULT_SIZES, PayloadSizes
+from taskline_service.queue_order import QueueChoice
 from taskline_service.rpc import RpcServer
 from taskline_service.store import RedisAddress, TaskStore
 from taskline_service.task import Claim
@@ -77,7 +78,7 @@ class Stack:
     async def worker(
         self,
         *,
-        queues: Sequence[str] | None = None,
+        queues: Sequence[str] = (),
         concurrency: int = 10,
         lease: timedelta = LEASE,
         tasks: TaskRegistry | None = None,
@@ -89,7 +90,7 @@ class Stack:
             self.redis,
             self.tasks if tasks is None else tasks,
             worker_id=worker_id,
-            queues=queues,
+            queues=QueueChoice(dict.fromkeys(queues, 1)),
             concurrency=concurrency,
             lease=lease,
             max_result_size=self.sizes.max_result,

@@ -217,10 +217,20 @@ def worker(
         typer.Option(
             envvar="TASKLINE_QUEUES",
             metavar="A,B",
-            help="Take tasks from these queues only.",
+            help="Take tasks from these queues only; with weights, A=3,B, from A three times as "
+            "often as from B.",
             show_default="every queue, also new ones",
         ),
     ] = None,
+    strict_order: Annotated[
+        bool,
+        typer.Option(
+            "--strict-order",
+            envvar="TASKLINE_STRICT_ORDER",
+            help="Take from the first of --queues until it is empty, then from the next: "
+            "later ones may starve.",
+        ),
+    ] = False,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
@@ -246,6 +256,7 @@ def worker(
             data_dir=data_dir,
             namespace=namespace,
             queues=queues,
+            strict_order=strict_order,
             concurrency=concurrency,
             lease_s=lease,
             grace_s=grace,

@@ -10,6 +10,7 @@ from typing import Self
 
 from taskline_service import limits, option_values
 from taskline_service.option_values import ListenAddress, LogLevel, StoreChoice, WrongOption
+from taskline_service.queue_order import QueueChoice
 
 __all__ = [
     "ListenAddress",
@@ -114,8 +115,7 @@ class WorkerConfig:
     tasks: str
     store: StoreChoice
     namespace: str
-    # Queues to take from; empty means every one, also new ones.
-    queues: tuple[str, ...]
+    queues: QueueChoice
     # Tasks at once.
     concurrency: int
     lease: timedelta
@@ -136,6 +136,7 @@ class WorkerConfig:
         data_dir: Path | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         queues: str | None = None,
+        strict_order: bool = False,
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
@@ -154,7 +155,7 @@ class WorkerConfig:
             tasks=option_values.tasks(tasks),
             store=StoreChoice.parse(redis_url, data_dir),
             namespace=option_values.namespace(namespace),
-            queues=option_values.queues(queues),
+            queues=option_values.queues(queues, strict_order=strict_order),
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),

@@ -15,9 +15,12 @@ from taskline_service.limits import (
     LARGEST_MAX_RESULT_BYTES,
     LONGEST_SPAN,
 )
+from taskline_service.queue_order import EVERY_QUEUE, QueueChoice, QueueOrder
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_QUEUE_AND_WEIGHT = re.compile(
+    r"(?P<queue>[A-Za-z0-9][A-Za-z0-9._:-]{0,127})(=(?P<weight>1000|[0-9]{1,3}))?"
+)
 _TASKS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MAX_PORT = 65535
 # Beyond it a dead worker would go unnoticed for longer than anyone means to wait.
@@ -152,14 +155,28 @@ def workers(count: int | None, tasks: str | None) -> int:
     return count
 
 
-def queues(text: str | None) -> tuple[str, ...]:
-    """Names from A,B; none means every queue."""
+def queues(text: str | None, *, strict_order: bool) -> QueueChoice:
+    """Queues from A,B or, with weights, A=3,B=1; none means every queue."""
     if text is None:
-        return ()
-    names = [name.strip() for name in text.split(",")]
-    if not all(map(_QUEUE.fullmatch, names)):
-        raise WrongOption("--queues", f"{text!r} is not a list of queues with commas between")
-    return tuple(dict.fromkeys(names))
+        if strict_order:
+            raise WrongOption("--strict-order", "needs --queues, which says what the order is")
+        return EVERY_QUEUE
+    named = [_QUEUE_AND_WEIGHT.fullmatch(part.strip()) for part in text.split(",")]
+    weights = {match["queue"]: int(match["weight"] or 1) for match in named if match}
+    if not all(named) or not all(weights.values()):
+        raise WrongOption(
+            "--queues",
+            f"{text!r} is not a list of queues with commas between, each with or without "
+            "a weight from 1 to 1000, as in A=3,B",
+        )
+    weighted = any(match["weight"] for match in named if match)
+    if weighted and len(weights) < len(named):
+        raise WrongOption("--queues", f"{text!r} gives one of its queues two weights")
+    if weighted and strict_order:
+        raise WrongOption("--strict-order", "contradicts weights in --queues")
+    if strict_order:
+        return QueueChoice(weights, QueueOrder.STRICT)
+    return QueueChoice(weights, QueueOrder.WEIGHTED if weighted else QueueOrder.URGENCY)
 
 
 def at_least_one(option: str, count: int) -> int:

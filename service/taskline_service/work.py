@@ -56,7 +56,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
             tasks,
             worker_id=worker_id,
             identity=f"{socket.gethostname()} process {os.getpid()}",
-            queues=config.queues or None,
+            queues=config.queues,
             concurrency=config.concurrency,
             lease=config.lease,
             max_result_size=config.max_result_size,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.ids import new_id
+from taskline_service.queue_order import QueueChoice, QueueOrder
 from taskline_service.store import TaskStore
 from taskline_service.store.values import (
     Completion,
@@ -57,13 +58,18 @@ async def claim_all(
     count: int = 100,
     *,
     types: Sequence[str] = ("work",),
-    queues: Sequence[str] | None = None,
+    queues: Sequence[str] = (),
+    order: QueueOrder = QueueOrder.URGENCY,
     worker: str = "worker-1",
     lease: timedelta = LEASE,
 ) -> list[Claim]:
     """What a worker gets that asks once."""
     claims, dangling = await store.claim(
-        types, count=count, worker=worker, lease=lease, queues=queues
+        types,
+        count=count,
+        worker=worker,
+        lease=lease,
+        queues=QueueChoice(dict.fromkeys(queues, 1), order),
     )
     assert not dangling
     return claims

@@ -1,9 +1,11 @@
 """Who gets which task: types, queues, order, and never more than was asked for."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
+from taskline_service.queue_order import QueueChoice, QueueOrder
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Completion, Failure, Verdict
 from taskline_service.task import Progress, TaskState
@@ -63,12 +65,6 @@ async def test_only_the_queues_asked_for_are_served(store: TaskStore) -> None:
 
     assert [claim.task_id for claim in chosen] == ["b", "c"]
     assert [claim.task_id for claim in rest] == ["a"]
-
-
-async def test_a_worker_of_no_queue_gets_nothing(store: TaskStore) -> None:
-    await enqueue(store, "a")
-
-    assert await claim_all(store, queues=[]) == []
 
 
 async def test_a_paused_queue_hands_out_nothing(store: TaskStore) -> None:
@@ -187,3 +183,60 @@ async def test_a_claim_forgets_the_error_and_progress_of_the_attempt_before(
     task = await store.get("a")
     assert (second.attempt, second.failures) == (2, 1)
     assert (task.error, task.progress) == (None, None)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+async def test_in_strict_order_a_queue_is_emptied_before_the_next_is_served(
+    store: TaskStore, at_once: int
+) -> None:
+    queues = ["last", "first", "middle"]
+    for i in range(30):
+        await enqueue(store, new_task(f"{queues[i % 3]}-{i:02}", queue=queues[i % 3]))
+
+    got = list[str]()
+    strict = ("first", "middle", "last")
+    while claims := await claim_all(store, at_once, queues=strict, order=QueueOrder.STRICT):
+        got += [claim.task_id for claim in claims]
+
+    assert got == sorted(got, key=lambda task_id: (strict.index(task_id[:-3]), task_id))
+
+
+async def test_within_a_queue_of_a_strict_order_the_most_urgent_task_comes_first(
+    store: TaskStore,
+) -> None:
+    await enqueue(
+        store,
+        new_task("a", task_type="x", queue="second", priority=9),
+        new_task("b", task_type="x", queue="first"),
+        new_task("c", task_type="y", queue="first", priority=1),
+    )
+
+    claims = await claim_all(
+        store, types=["x", "y"], queues=["first", "second"], order=QueueOrder.STRICT
+    )
+
+    assert [claim.task_id for claim in claims] == ["c", "b", "a"]
+
+
+async def test_by_weight_queues_are_served_in_proportion(store: TaskStore) -> None:
+    choice = QueueChoice({"often": 3, "seldom": 1}, QueueOrder.WEIGHTED)
+    for queue in choice.names:
+        await enqueue(store, *(new_task(f"{queue}-{i}", queue=queue) for i in range(400)))
+
+    first = Counter[str]()
+    for _ in range(400):
+        claims, _ = await store.claim(["work"], count=1, worker="w", lease=LEASE, queues=choice)
+        first.update(claim.spec.queue for claim in claims)
+
+    # 300 to 100, give or take five standard deviations (of 8.7).
+    assert 256 <= first["often"] <= 344
+    assert first.total() == 400
+
+
+async def test_a_queue_of_little_weight_gets_what_the_others_leave(store: TaskStore) -> None:
+    await enqueue(store, new_task("a", queue="often"), new_task("b", queue="seldom"))
+    choice = QueueChoice({"often": 1000, "seldom": 1}, QueueOrder.WEIGHTED)
+
+    claims, _ = await store.claim(["work"], count=2, worker="w", lease=LEASE, queues=choice)
+
+    assert {claim.task_id for claim in claims} == {"a", "b"}

@@ -12,6 +12,7 @@ from taskline_service.config import (
     WorkerConfig,
     WrongOption,
 )
+from taskline_service.queue_order import EVERY_QUEUE, QueueChoice, QueueOrder
 
 
 def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
@@ -70,8 +71,36 @@ def test_a_redis_url_takes_the_place_of_the_data_directory(url: str) -> None:
 def test_queues_are_names_with_commas_between() -> None:
     config = WorkerConfig.from_options(tasks="m:t", queues="text, images,text")
 
-    assert config.queues == ("text", "images")
-    assert WorkerConfig.from_options(tasks="m:t").queues == ()
+    assert config.queues == QueueChoice({"text": 1, "images": 1})
+    assert WorkerConfig.from_options(tasks="m:t").queues == EVERY_QUEUE
+
+
+def test_queues_can_have_weights() -> None:
+    config = WorkerConfig.from_options(tasks="m:t", queues="urgent=6, usual=3,rest")
+
+    assert config.queues == QueueChoice(
+        {"urgent": 6, "usual": 3, "rest": 1}, order=QueueOrder.WEIGHTED
+    )
+
+
+def test_queues_can_have_a_strict_order() -> None:
+    config = WorkerConfig.from_options(tasks="m:t", queues="urgent,usual", strict_order=True)
+
+    assert config.queues == QueueChoice({"urgent": 1, "usual": 1}, order=QueueOrder.STRICT)
+
+
+@pytest.mark.parametrize(
+    "queues",
+    [
+        pytest.param(None, id="no queues"),
+        pytest.param("a=2,b", id="weights"),
+    ],
+)
+def test_a_strict_order_needs_queues_without_weights(queues: str | None) -> None:
+    with pytest.raises(WrongOption) as refused:
+        WorkerConfig.from_options(tasks="m:t", queues=queues, strict_order=True)
+
+    assert refused.value.option == "--strict-order"
 
 
 @pytest.mark.parametrize(
@@ -148,9 +177,11 @@ def test_a_wrong_redis_url_is_refused_without_repeating_its_password() -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("queues", ["", "a,,b", ",", "a b", "-a"])
+@pytest.mark.parametrize(
+    "queues", ["", "a,,b", ",", "a b", "-a", "a=", "a=0", "a=1001", "a=-1", "a=1,a=2"]
+)
 def test_what_cannot_name_a_queue_is_refused(queues: str) -> None:
-    with pytest.raises(WrongOption, match="queues with commas"):
+    with pytest.raises(WrongOption, match="queues"):
         WorkerConfig.from_options(tasks="m:t", queues=queues)
 
 

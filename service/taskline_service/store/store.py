@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.errors import TaskNotFound, TaskNotTerminal
+from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store.chunks import MOVES_PER_CALL, chunks
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.keys import Keys
@@ -153,16 +154,17 @@ class TaskStore:
         count: int,
         worker: str,
         lease: timedelta,
-        queues: Sequence[str] | None = None,
+        queues: QueueChoice = EVERY_QUEUE,
     ) -> tuple[list[Claim], list[str]]:
-        """Take up to `count` waiting tasks of these types, the most urgent first.
+        """Take up to `count` waiting tasks of these types, in the order of `queues`.
 
         Returns the claims, and ids that waited although their record is gone or damaged.
         """
         nonce = secrets.token_bytes(8)
         args = {
             "types": list(task_types),
-            "queues": None if queues is None else list(queues),
+            "queues": list(queues.ranked()) or None,
+            "by_rank": queues.by_rank,
             "count": min(count, MOVES_PER_CALL),
             "worker": worker,
             "nonce": nonce,

@@ -6,12 +6,13 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from taskline_service.errors import TasklineError
 from taskline_service.limits import MAX_RESULT_BYTES
+from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType, TaskError
@@ -52,7 +53,7 @@ class Worker:
         *,
         worker_id: str,
         identity: str = "",
-        queues: Sequence[str] | None = None,
+        queues: QueueChoice = EVERY_QUEUE,
         concurrency: int = 16,
         lease: timedelta = timedelta(seconds=30),
         max_result_size: int = MAX_RESULT_BYTES,
@@ -66,7 +67,7 @@ class Worker:
             tasks: What it can run; it is never given anything else.
             worker_id: Unique among live workers.
             identity: Host and process, for people.
-            queues: Queues to take tasks from; None for all, also new ones.
+            queues: Queues to take tasks from, and in which order.
             concurrency: Tasks at once.
             lease: How long the store waits for a sign of life before it gives a task to another.
             max_result_size: Largest result kept, in bytes.
@@ -277,7 +278,7 @@ class Worker:
         about = WorkerInfo(
             id=self._worker_id,
             identity=self._identity,
-            queues=tuple(self._queues or ()),
+            queues=self._queues.names,
             task_types=self._task_types,
             concurrency=self._concurrency,
             running_task_ids=tuple(self._running),

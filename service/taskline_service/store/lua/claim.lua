@@ -1,13 +1,23 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
--- serve, whatever queue they are on.
--- args: types, queues (nil: all), count, worker, nonce, lease (us), record_ttl (us)
+-- serve, whatever queue they are on, or by_rank those of the first queue before all others.
+-- args: types, queues (nil: all), by_rank, count, worker, nonce, lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
 
 local types, paused = set_of(args.types), set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
-local queues = args.queues and set_of(args.queues)
+local rank_of = args.queues and {}
+for place, queue in ipairs(args.queues or {}) do
+  rank_of[queue] = args.by_rank and place or 1
+end
+
+local function precedes(a, b)
+  if a.rank ~= b.rank then
+    return a.rank < b.rank
+  end
+  return a.score < b.score
+end
 
 -- The lines that this worker can serve, the one with the most urgent task first.
 local function servable()
@@ -16,12 +26,15 @@ local function servable()
     local page = redis.call('ZRANGE', PREFIX .. 'ready', offset, offset + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
       local task_type, queue = split_line(page[i])
-      if types[task_type] and not paused[queue] and (not queues or queues[queue]) then
-        lines[#lines + 1] = { name = page[i], score = tonumber(page[i + 1]) }
+      if types[task_type] and not paused[queue] and (not rank_of or rank_of[queue]) then
+        lines[#lines + 1] = { name = page[i], score = tonumber(page[i + 1]), rank = rank_of and rank_of[queue] or 1 }
       end
     end
     offset = offset + PAGE
-  until #page < 2 * PAGE or #lines >= args.count
+  until #page < 2 * PAGE or (#lines >= args.count and not args.by_rank)
+  if args.by_rank then
+    table.sort(lines, precedes)
+  end
   return lines
 end
 
@@ -60,7 +73,8 @@ while lines[1] and #claims < args.count do
   -- The first line goes on until it reaches what is first in the next one.
   local line, rival = table.remove(lines, 1), lines[1]
   local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'q:' .. line.name, '-inf',
-    rival and math.max(rival.score, line.score) or '+inf', 'LIMIT', 0, args.count - #claims)
+    rival and rival.rank == line.rank and math.max(rival.score, line.score) or '+inf',
+    'LIMIT', 0, args.count - #claims)
   if ids[1] then
     redis.call('ZREM', PREFIX .. 'q:' .. line.name, unpack(ids))
     for _, id in ipairs(ids) do
@@ -70,7 +84,7 @@ while lines[1] and #claims < args.count do
   line.score = refresh(line.name)
   if line.score then
     local place = 1
-    while lines[place] and lines[place].score <= line.score do
+    while lines[place] and not precedes(line, lines[place]) do
       place = place + 1
     end
     table.insert(lines, place, line)
