@@ -9,6 +9,7 @@
     ├── RequestIdReused
     ├── TaskNotFound
     ├── TaskTypeNotFound
+    ├── TaskDamaged
     ├── TaskAlreadyExists
     ├── TaskNotTerminal
     ├── TaskNotCompleted
@@ -100,6 +101,16 @@ class TaskNotFound(TasklineError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"task {task_id!r} not found", task_id=task_id)
+        self.task_id = task_id
+
+
+class TaskDamaged(TasklineError):
+    """The record of the task is in the store, but not as Taskline writes them."""
+
+    reason = "TASK_DAMAGED"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"the record of task {task_id!r} is damaged", task_id=task_id)
         self.task_id = task_id
 
 

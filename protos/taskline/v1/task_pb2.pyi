@@ -19,7 +19,8 @@ Conventions used in every file of this package:
     INVALID_ARGUMENT/INVALID_INPUT (one BadRequest.field_violation per wrong
     field), UNAVAILABLE/STORE_UNAVAILABLE, UNAVAILABLE/SERVER_DRAINING,
     RESOURCE_EXHAUSTED/STORE_FULL or RATE_LIMITED, UNAUTHENTICATED,
-    PERMISSION_DENIED, INTERNAL/INTERNAL.
+    PERMISSION_DENIED, INTERNAL/INTERNAL; and one about a single task with
+    DATA_LOSS/TASK_DAMAGED, if what is stored of it is not what was written.
   - No answer is larger than 4 MiB, the usual limit of gRPC clients: what would
     make it larger is left out as its field says, and pages are cut short.
   - A task that fails is NOT an RPC error: the RPC returns OK and the failure

@@ -1,7 +1,13 @@
 """What Enqueue and BatchEnqueue answer for each task."""
 
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.errors import QueueFull, RequestIdReused, TaskAlreadyExists, TasklineError
+from taskline_service.errors import (
+    QueueFull,
+    RequestIdReused,
+    TaskAlreadyExists,
+    TaskDamaged,
+    TasklineError,
+)
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, EnqueueStatus, NewTask
@@ -18,6 +24,8 @@ def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
             task_uid=outcome.uid,
             state=outcome.state or "",
         )
+    if outcome.status is EnqueueStatus.DAMAGED:
+        return TaskDamaged(spec.id)
     if outcome.status is EnqueueStatus.REUSED:
         return RequestIdReused(
             f"request_id {spec.request_id!r} was used before, for a request with another content",

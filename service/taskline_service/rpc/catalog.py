@@ -75,8 +75,15 @@ class TaskCatalog:
             del self._published[name]
         for name, definition in known.items():
             if name not in self._published or self._published[name].definition != definition:
-                self._published[name] = _Published(definition)
+                self._publish(name, definition)
         self._refreshed_at = asyncio.get_running_loop().time()
+
+    def _publish(self, name: str, definition: bytes) -> None:
+        try:
+            self._published[name] = _Published(definition)
+        except (KeyError, TypeError, ValueError) as error:
+            # Another version's, or damaged: it must not keep the other types from being known.
+            self._directory.damage.found(f"task type {name}", error)
 
     async def find(self, name: str) -> TaskTypeInfo:
         """The task type of this name.

@@ -251,7 +251,8 @@ class FilterWatch:
 
     async def _read(self, task_ids: Sequence[str]) -> dict[str, Task | None]:
         ids = list(dict.fromkeys(task_ids))
-        return dict(zip(ids, await self._store.get_many(ids), strict=True)) if ids else {}
+        tasks = await self._store.get_many(ids, pass_over_damaged=True)
+        return dict(zip(ids, tasks, strict=True))
 
     def _is_told(self, event: Event) -> bool:
         known = self._known.get(event.task_id)

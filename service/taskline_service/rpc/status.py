@@ -31,6 +31,7 @@ _CODES: Mapping[type[errors.TasklineError], grpc.StatusCode] = {
     errors.ResumeTokenExpired: grpc.StatusCode.OUT_OF_RANGE,
     errors.RequestIdReused: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.TaskDamaged: grpc.StatusCode.DATA_LOSS,
     errors.TaskTypeNotFound: grpc.StatusCode.NOT_FOUND,
     errors.TaskAlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.TaskNotTerminal: grpc.StatusCode.FAILED_PRECONDITION,
@@ -191,6 +192,7 @@ _SPECIFIC_DETAILS: Mapping[
     type[errors.TasklineError], Callable[[errors.TasklineError], Message]
 ] = {
     errors.TaskNotFound: _task,
+    errors.TaskDamaged: _task,
     errors.TaskTypeNotFound: _task_type,
     errors.TaskAlreadyExists: _task,
     errors.ResultExpired: _task,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.store.connection import StoreError
+from taskline_service.store.damage import UNREADABLE, DamageReport
 from taskline_service.store.keys import Keys, split_line
 from taskline_service.store.records import from_us, pack, to_us, unpack
 from taskline_service.store.redis import Redis
@@ -66,6 +67,7 @@ class Directory:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self.damage = DamageReport()
 
     async def _script(self, name: str, **args: Any) -> Any:
         return await self._redis.script(name, self._keys.prefix, args)
@@ -104,7 +106,15 @@ class Directory:
 
     async def workers(self, *, after: str = "", count: int) -> list[WorkerInfo]:
         """Live workers by id, those behind `after`."""
-        return [_worker(entry) for entry in await self._script("workers", after=after, count=count)]
+        entries = await self._script("workers", after=after, count=count)
+        return [worker for worker in map(self._worker, entries) if worker is not None]
+
+    def _worker(self, entry: dict[bytes, Any]) -> WorkerInfo | None:
+        try:
+            return _worker(entry)
+        except UNREADABLE as error:
+            self.damage.found(f"what worker {entry[b'id']!r} says of itself", error)
+            return None
 
     async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
         """Queues by name, those behind `after`."""

@@ -63,6 +63,6 @@ def label(key: str, value: str) -> str:
 
 
 def split_line(text: str) -> tuple[str, str]:
-    """The task type and the queue of a line."""
-    task_type, _, queue = text.partition(":")
+    """The task type and the queue of a line; ValueError if it is none."""
+    task_type, queue = text.split(":", 1)
     return task_type, queue

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 
+from taskline_service.store.damage import record_of
 from taskline_service.store.keys import split_line
 from taskline_service.task import (
     Attempt,
@@ -209,8 +210,19 @@ def _attempt_from_bytes(data: bytes) -> Attempt:
 def task_from_record(
     record: dict[bytes, Any], revision: int, *, with_attempts: bool = False
 ) -> Task:
-    """A task, from what lua/_reading.lua tells of it."""
+    """A task, from what lua/_reading.lua tells of it.
+
+    Raises:
+        TaskDamaged: It cannot be understood.
+    """
     task_id = record[b"id"].decode()
+    with record_of(task_id):
+        return _task_from_record(task_id, record, revision, with_attempts)
+
+
+def _task_from_record(
+    task_id: str, record: dict[bytes, Any], revision: int, with_attempts: bool
+) -> Task:
     pairs = iter(record[b"fields"])
     fields = dict(zip(pairs, pairs, strict=True))
 
@@ -223,12 +235,12 @@ def task_from_record(
     task = Task(
         spec=spec,
         state=state,
-        sequence=number(b"sq"),
+        sequence=int(fields[b"sq"]),
         revision=revision,
         attempts=number(b"at"),
         worker=fields.get(b"wo", b"").decode(),
-        create_us=number(b"ct"),
-        schedule_us=number(b"du"),
+        create_us=int(fields[b"ct"]),
+        schedule_us=int(fields[b"du"]),
         start_us=number(b"sa"),
         end_us=number(b"ea"),
         update_us=number(b"up"),
@@ -267,9 +279,16 @@ def _attempts(record: dict[bytes, Any], task: Task) -> tuple[Attempt, ...]:
 
 
 def claim_from_fields(fields: dict[bytes, Any], line_of: str, nonce: bytes) -> Claim:
-    """A claim, from what lua/claim.lua gives."""
+    """A claim, from what lua/claim.lua gives.
+
+    Raises:
+        TaskDamaged: What was enqueued cannot be understood.
+    """
+    task_id = fields[b"id"].decode()
+    with record_of(task_id):
+        spec = spec_from_blob(task_id, line_of, fields[b"spec"])
     return Claim(
-        spec=spec_from_blob(fields[b"id"].decode(), line_of, fields[b"spec"]),
+        spec=spec,
         attempt=fields[b"attempt"],
         failures=fields[b"failed"],
         nonce=nonce,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from taskline_service.errors import TaskNotFound, TaskNotTerminal
+from taskline_service.errors import TaskDamaged, TaskNotFound, TaskNotTerminal
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store.chunks import MOVES_PER_CALL, chunks
+from taskline_service.store.damage import DamageReport
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.keys import Keys
 from taskline_service.store.queries import query_to_args, want_of
@@ -81,6 +82,7 @@ class TaskStore:
         self.record_ttl = record_ttl
         # Waiting tasks that a queue may have before it takes no more; 0 for no limit.
         self.max_queued = max_queued
+        self.damage = DamageReport()
         # Called when a task was given a time to wait for.
         self.on_scheduled: Callable[[], None] = _nobody
         self._max_lost = max_lost
@@ -158,7 +160,8 @@ class TaskStore:
     ) -> tuple[list[Claim], list[str]]:
         """Take up to `count` waiting tasks of these types, in the order of `queues`.
 
-        Returns the claims, and ids that waited although their record is gone or damaged.
+        Returns the claims, and ids that waited although their record is gone or damaged. A task
+        of which only what was enqueued is lost has FAILED.
         """
         nonce = secrets.token_bytes(8)
         args = {
@@ -172,8 +175,28 @@ class TaskStore:
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("claim", args)
-        claims = [claim_from_fields(c, c[b"line"].decode(), nonce) for c in reply[b"claims"]]
-        return claims, [task_id.decode() for task_id in reply[b"dangling"]]
+        claims, unreadable = list[Claim](), list[dict[bytes, Any]]()
+        for fields in reply[b"claims"]:
+            try:
+                claims.append(claim_from_fields(fields, fields[b"line"].decode(), nonce))
+            except TaskDamaged:
+                unreadable.append(fields)
+        if unreadable:
+            await self._fail_unreadable(unreadable, nonce)
+        dangling = reply[b"dangling"] + [fields[b"id"] for fields in unreadable]
+        return claims, [task_id.decode() for task_id in dangling]
+
+    async def _fail_unreadable(self, claims: Sequence[dict[bytes, Any]], nonce: bytes) -> None:
+        """End tasks that nobody can execute: what was enqueued cannot be understood."""
+        error = TaskError(
+            error_type=ErrorType.STORAGE, message="what was enqueued cannot be understood"
+        )
+        outcomes = [
+            {"id": c[b"id"], "attempt": c[b"attempt"], "nonce": nonce}
+            | {"error": error_to_fields(error), "traceback": ""}
+            for c in claims
+        ]
+        await self._script("fail", {"outcomes": outcomes, "record_ttl": self._record_ttl_us})
 
     async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
         """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
@@ -258,8 +281,7 @@ class TaskStore:
             TaskNotFound: There is no such task.
         """
         (answer,) = await self._cancel([task_id], reason)
-        if not answer:
-            raise TaskNotFound(task_id)
+        _raise_if_absent(task_id, answer)
 
     async def cancel_many(
         self, task_ids: Sequence[str], *, states: Iterable[TaskState], reason: str = ""
@@ -320,8 +342,7 @@ class TaskStore:
     async def promote(self, count: int = MOVES_PER_CALL) -> Upkept:
         """Put tasks whose time has come on their queue."""
         reply = await self._script("promote", {"count": count})
-        dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
-        return Upkept(reply[b"promoted"], _wait(reply), dangling)
+        return _upkept(reply[b"promoted"], reply)
 
     async def queue_timeout(self, count: int = MOVES_PER_CALL) -> Upkept:
         """Fail tasks that no worker started in time."""
@@ -335,7 +356,7 @@ class TaskStore:
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("queue_timeout", args)
-        return Upkept(reply[b"failed"], _wait(reply))
+        return _upkept(reply[b"failed"], reply)
 
     async def reclaim(
         self, count: int = MOVES_PER_CALL, *, retry_delay: timedelta
@@ -362,7 +383,7 @@ class TaskStore:
         """Drop results and records whose time is over."""
         args = {"count": count, "record_ttl": self._record_ttl_us}
         reply = await self._script("expire", args)
-        return Upkept(reply[b"dropped"], _wait(reply))
+        return _upkept(reply[b"dropped"], reply)
 
     # Reading
 
@@ -377,13 +398,29 @@ class TaskStore:
             raise TaskNotFound(task_id)
         return task
 
-    async def get_many(self, task_ids: Sequence[str], *, full: bool = False) -> list[Task | None]:
-        """Several tasks, up to a hundred of them at the same instant; None where there is none."""
+    async def get_many(
+        self, task_ids: Sequence[str], *, full: bool = False, pass_over_damaged: bool = False
+    ) -> list[Task | None]:
+        """Several tasks, up to a hundred of them at the same instant; None where there is none.
+
+        Raises:
+            TaskDamaged: One of them cannot be understood, unless these are passed over as well.
+        """
         tasks = list[Task | None]()
         for chunk in chunks(task_ids, [0] * len(task_ids)):
             reply = await self._script("get", {"ids": list(chunk), "want": want_of(full)})
-            tasks += [_task(record, reply[b"rev"], full=full) for record in reply[b"records"]]
+            for record in reply[b"records"]:
+                read = self._readable if pass_over_damaged else _task
+                tasks.append(read(record, reply[b"rev"], full=full))
         return tasks
+
+    def _readable(self, record: dict[bytes, Any], revision: int, *, full: bool) -> Task | None:
+        """A task, or None if it is damaged: then it is reported."""
+        try:
+            return _task(record, revision, full=full)
+        except TaskDamaged as error:
+            self.damage.found(f"task {error.task_id}", error.__cause__)
+            return None
 
     async def get_outcome(self, task_id: str) -> tuple[Task, bytes | None]:
         """A task with its traceback and its result, None if it has none (any more).
@@ -435,7 +472,7 @@ class TaskStore:
         """One page of tasks by creation time, and how many match in all."""
         reply = await self._script("list", {"count": count, **query_to_args(query)})
         revision = reply[b"rev"]
-        tasks = [_task(record, revision, full=query.full) for record in reply[b"records"]]
+        tasks = [self._readable(r, revision, full=query.full) for r in reply[b"records"]]
         after = reply.get(b"after")
         return TaskPage(
             [task for task in tasks if task is not None],
@@ -476,23 +513,30 @@ def _changed(answers: Iterable[list[Any]]) -> int:
     return sum(answer is True for step in answers for answer in step)
 
 
+def _raise_if_absent(task_id: str, answer: bytes | bool) -> None:
+    if not answer:
+        raise TaskNotFound(task_id)
+    if answer == b"damaged":
+        raise TaskDamaged(task_id)
+
+
 def _raise_unless_changed(task_id: str, answer: bytes | bool) -> None:
+    _raise_if_absent(task_id, answer)
     if isinstance(answer, bytes):
         state = answer.decode()
         raise TaskNotTerminal(
             f"task {task_id!r} has not ended: it is {state}", task_id=task_id, state=state
         )
-    if not answer:
-        raise TaskNotFound(task_id)
 
 
 def _nobody() -> None:
     """Nobody wants to know."""
 
 
-def _wait(reply: dict[bytes, Any]) -> timedelta | None:
+def _upkept(count: int, reply: dict[bytes, Any]) -> Upkept:
     wait = reply.get(b"wait")
-    return None if wait is None else from_us(wait)
+    dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
+    return Upkept(count, None if wait is None else from_us(wait), dangling)
 
 
 def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:

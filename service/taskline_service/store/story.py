@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskline_service.store.changes import End, Event, StateChange, decode_event
+from taskline_service.store.damage import record_of
 from taskline_service.store.records import progress_sequence, task_from_record, unpack
 from taskline_service.task import Task, TaskState
 
@@ -22,8 +23,13 @@ class Story:
 
 def story_from_reply(reply: dict[bytes, Any], *, after: int, count: int) -> Story:
     """From what lua/events.lua answers: the events with a sequence above `after`."""
+    task = task_from_record(reply[b"record"], reply[b"rev"])
+    with record_of(task.id):
+        return _story(reply, task, after=after, count=count)
+
+
+def _story(reply: dict[bytes, Any], task: Task, *, after: int, count: int) -> Story:
     record, entries = reply[b"record"], reply[b"entries"]
-    task = task_from_record(record, reply[b"rev"])
     kept = [_event_from(entry) for entry in entries]
     first = _entry(reply[b"first"]) if reply.get(b"first") else None
     dropped = first is not None and first[b"prev"] > 0

@@ -36,11 +36,17 @@ class EnqueueStatus(StrEnum):
     TAKEN = "taken"  # refused: another request made it
     REUSED = "reused"  # refused: the same request_id, with another content
     FULL = "full"  # refused: its queue has as many waiting tasks as it may
+    DAMAGED = "damaged"  # refused: what has its id cannot be understood
 
     @property
     def accepted(self) -> bool:
         """Whether there is a task that answers the request."""
-        return self not in (EnqueueStatus.TAKEN, EnqueueStatus.REUSED, EnqueueStatus.FULL)
+        return self not in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    {EnqueueStatus.TAKEN, EnqueueStatus.REUSED, EnqueueStatus.FULL, EnqueueStatus.DAMAGED}
+)
 
 
 @dataclass(frozen=True, slots=True)

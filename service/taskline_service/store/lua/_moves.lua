@@ -81,7 +81,7 @@ end
 -- Ends a task that was asked to stop while it ran; cancel.lua left the error to end with.
 local function finish_cancelled(task)
   local first = read_first(PREFIX .. 'e:' .. task.id)
-  finish_with_error(task, 'CANCELLED', first and cmsgpack.unpack(first) or { type = 'cancelled', message = '' })
+  finish_with_error(task, 'CANCELLED', unpacked(first) or { type = 'cancelled', message = '' })
 end
 
 -- Lets a task wait for another attempt until `due`; `task` must have been RUNNING.
@@ -108,7 +108,7 @@ local function remove(task)
     forget_failed(task)
   end
   if redis.call('HGET', PREFIX .. 't:' .. id, 'lb') then
-    local spec = cmsgpack.unpack(read_first(PREFIX .. 's:' .. id) or '\128')
+    local spec = unpacked(read_first(PREFIX .. 's:' .. id)) or {}
     for name, value in pairs(spec.l or {}) do
       redis.call('ZREM', label_index(name .. '=' .. value), id)
     end

@@ -56,13 +56,17 @@ local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
 local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr',
   'hs', 'lg' }
 
--- What a move needs to know of a task, or nil if there is none.
+-- What a move needs to know of a task; else nil, and false if there is no such task or
+-- 'damaged' if what is there is not one of ours: no move is then made, and nothing overwritten.
 local function load(id)
-  local v = redis.call('HMGET', PREFIX .. 't:' .. id, unpack(FIELDS))
-  if not v[1] or not EDGES[v[1]] then
-    return nil
+  local v = redis.pcall('HMGET', PREFIX .. 't:' .. id, unpack(FIELDS))
+  if not v.err and not v[1] and not v[2] and redis.call('EXISTS', PREFIX .. 't:' .. id) == 0 then
+    return nil, false
   end
-  return {
+  if v.err or not EDGES[v[1]] or not v[2] or not string.find(v[2], '.:') then
+    return nil, 'damaged'
+  end
+  local task = {
     id = id, state = v[1], line = v[2], create = tonumber(v[3]), due = tonumber(v[4]),
     priority = tonumber(v[5] or 0), queue_timeout = v[6] and tonumber(v[6]),
     attempts = tonumber(v[7] or 0), failed = tonumber(v[8] or 0), lost = tonumber(v[9] or 0),
@@ -70,6 +74,12 @@ local function load(id)
     start_sequence = tonumber(v[14] or 0), cancel = v[15],
     recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0),
   }
+  if task.create and task.due and task.priority and task.queue_timeout ~= nil and task.attempts
+    and task.failed and task.lost and task.start and task.sequence and task.start_sequence
+    and task.recorded and task.appended then
+    return task
+  end
+  return nil, 'damaged'
 end
 
 -- The task, if the claim on it is still good; else nil, and 'repeated' if this very claim
@@ -85,14 +95,20 @@ local function held(claim)
   return task
 end
 
+-- What msgpack says, or nil if it is no msgpack.
+local function unpacked(bytes)
+  local fine, value = pcall(cmsgpack.unpack, bytes or '')
+  return fine and value or nil
+end
+
 local function to_blob(first, second)
   return struct.pack('>I4', #first) .. first .. (second or '')
 end
 
 -- The first string of a blob, without reading the rest of a long one.
 local function read_first(key)
-  local start = redis.call('GETRANGE', key, 0, 511)
-  if #start < 4 then
+  local start = redis.pcall('GETRANGE', key, 0, 511)
+  if type(start) ~= 'string' or #start < 4 then
     return nil
   end
   local length = struct.unpack('>I4', start)
@@ -110,9 +126,10 @@ local function set_of(list)
   return set
 end
 
--- A line is "<task type>:<queue>"; a type has no colon, a queue may.
+-- A line is "<task type>:<queue>"; a type has no colon, a queue may. What is none is a type that
+-- nobody knows.
 local function split_line(line)
-  local colon = string.find(line, ':', 1, true)
+  local colon = string.find(line, ':', 1, true) or #line + 1
   return string.sub(line, 1, colon - 1), string.sub(line, colon + 1)
 end
 

@@ -1,7 +1,14 @@
 -- Comes after the prelude in scripts that read tasks. A record is everything stored about a
 -- task: { id, fields, spec, spec_size, progress, error, result, attempts }. What can be long
 -- is read only if `want` has it: input, traceback, attempts, result, or of the result a
--- chunk = { offset, count }. A result whose time is over is not read, dropped or not.
+-- chunk = { offset, count }. A result whose time is over is not read, dropped or not. What is
+-- damaged is given as far as it can be: whoever decodes the record will see.
+
+-- What a key holds; nil if there is nothing, or something of another type than ours.
+local function read(command, ...)
+  local reply = redis.pcall(command, ...)
+  return not (type(reply) == 'table' and reply.err) and reply or nil
+end
 
 local function read_result(id, chunk)
   local key = PREFIX .. 'r:' .. id
@@ -9,35 +16,38 @@ local function read_result(id, chunk)
     return nil
   end
   if not chunk then
-    return redis.call('GET', key) or nil
+    return read('GET', key)
   end
   return redis.call('EXISTS', key) == 1
-    and redis.call('GETRANGE', key, chunk.offset, chunk.offset + chunk.count - 1) or nil
+    and read('GETRANGE', key, chunk.offset, chunk.offset + chunk.count - 1) or nil
 end
 
 local function read_record(id, want)
-  local fields = redis.call('HGETALL', PREFIX .. 't:' .. id)
+  local fields = read('HGETALL', PREFIX .. 't:' .. id)
+  if not fields then
+    return { id = id }
+  end
   if not fields[1] then
     return false
   end
-  local record = { id = id, fields = fields, progress = redis.call('GET', PREFIX .. 'g:' .. id) or nil }
+  local record = { id = id, fields = fields, progress = read('GET', PREFIX .. 'g:' .. id) }
   local spec, error = PREFIX .. 's:' .. id, PREFIX .. 'e:' .. id
   if want.input then
-    record.spec = redis.call('GET', spec) or nil
+    record.spec = read('GET', spec)
   else
     local first = read_first(spec)
     record.spec = first and to_blob(first)
   end
   if want.traceback then
-    record.error = redis.call('GET', error) or nil
+    record.error = read('GET', error)
   else
     local first = read_first(error)
     record.error = first and to_blob(first)
   end
   if want.attempts then
-    record.attempts = redis.call('LRANGE', PREFIX .. 'a:' .. id, 0, -1)
+    record.attempts = read('LRANGE', PREFIX .. 'a:' .. id, 0, -1)
   end
-  record.spec_size = redis.call('STRLEN', spec)
+  record.spec_size = read('STRLEN', spec)
   if want.result or want.chunk then
     record.result = read_result(id, want.chunk)
   end

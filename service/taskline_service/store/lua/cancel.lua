@@ -2,13 +2,13 @@
 -- worker; one that has ended stays as it is.
 -- args: ids, states (nil: any that has not ended), error, record_ttl (us)
 -- Returns per id true if it was cancelled or told to stop, its state if there was nothing to do,
--- or false if there is no such task.
+-- false if there is no such task, or 'damaged' if its record is.
 
 local states = args.states and set_of(args.states)
 local answers = {}
 for i, id in ipairs(args.ids) do
-  local task = load(id)
-  answers[i] = task and task.state or false
+  local task, absent = load(id)
+  answers[i] = task and task.state or absent
   if not task or TERMINAL[task.state] or (states and not states[task.state]) then
     -- stays as it is
   elseif task.state == 'RUNNING' then

@@ -42,10 +42,11 @@ local claims, dangling = {}, {}
 
 local function claim(id)
   local task = load(id)
-  local spec = task and task.state == 'QUEUED' and redis.call('GET', PREFIX .. 's:' .. id)
-  if not spec then
+  local queued = task and task.state == 'QUEUED'
+  local spec = queued and redis.pcall('GET', PREFIX .. 's:' .. id)
+  if type(spec) ~= 'string' then
     dangling[#dangling + 1] = id
-    if task and task.state == 'QUEUED' then
+    if queued then
       finish_with_error(task, 'FAILED', { type = 'storage', message = 'what was enqueued is lost' })
     end
     return

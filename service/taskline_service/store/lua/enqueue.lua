@@ -7,10 +7,10 @@
 --       ahead = { [queue] = number }: what the steps checked before this one will add to them
 -- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number } };
 -- status is 'created', 'repeated' (this very request made it before), 'existing', 'replaced',
--- 'taken', 'reused' or 'full'; added: what comes to queues, counted only if they are limited.
+-- 'taken', 'reused', 'full' or 'damaged'; added: what comes to queues, counted only if they are limited.
 
 local NEW = { created = true, replaced = true }
-local REFUSED = { taken = true, reused = true, full = true }
+local REFUSED = { taken = true, reused = true, full = true, damaged = true }
 
 local lines_of, waiting, added = nil, {}, {}
 
@@ -45,12 +45,14 @@ end
 
 local function check(entry)
   -- Most ids are new: this is a tenth of the work of loading.
-  local known = redis.call('EXISTS', PREFIX .. 't:' .. entry.id) == 1
-  local task = known and load(entry.id)
-  if not task then
+  if redis.call('EXISTS', PREFIX .. 't:' .. entry.id) == 0 then
     return { status = 'created' }
   end
-  local spec = cmsgpack.unpack(read_first(PREFIX .. 's:' .. entry.id))
+  local task = load(entry.id)
+  local spec = task and unpacked(read_first(PREFIX .. 's:' .. entry.id))
+  if not spec then
+    return { status = 'damaged' }
+  end
   local outcome = { uid = spec.u or entry.id, state = task.state }
   local request_id = spec.r or (spec.d and entry.id)
   if outcome.uid == entry.uid then

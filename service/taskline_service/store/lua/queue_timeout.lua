@@ -1,9 +1,9 @@
 -- Ends tasks that no worker started in time.
 -- args: count, error, record_ttl (us)
--- Returns { failed, wait (us until the next is due, nil if nothing else waits) }.
+-- Returns { failed, wait (us until the next is due, nil if nothing else waits), dangling = { ids } }.
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'queue_timeouts', '-inf', now, 'LIMIT', 0, args.count)
-local failed = 0
+local failed, dangling = 0, {}
 for _, id in ipairs(ids) do
   local task = load(id)
   redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
@@ -12,7 +12,9 @@ for _, id in ipairs(ids) do
     refresh(task.line)
     finish_with_error(task, 'FAILED', args.error)
     failed = failed + 1
+  else
+    dangling[#dangling + 1] = id
   end
 end
 publish()
-return cmsgpack.pack({ failed = failed, wait = wait_for('queue_timeouts') })
+return cmsgpack.pack({ failed = failed, dangling = dangling, wait = wait_for('queue_timeouts') })

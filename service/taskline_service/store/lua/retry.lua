@@ -2,14 +2,14 @@
 -- a terminal state. What a task ended with goes; its attempts and the story of them go on.
 -- args: ids, states (terminal ones), call (a nonce of this call)
 -- Returns per id true if it was put back, its state if that is not among `states`, or false if
--- there is no such task.
+-- there is no such task, 'damaged' if its record is.
 
 local states = set_of(args.states)
 
 -- Writes down how the task had ended, and the attempt that did it unless it is there already.
 local function remember_end(task, end_us, result_size, error_blob)
   local last = redis.call('LRANGE', PREFIX .. 'a:' .. task.id, -1, -1)[1]
-  if task.attempts > (last and cmsgpack.unpack(last).number or 0) then
+  if task.attempts > ((unpacked(last) or {}).number or 0) then
     remember_attempt(task, error_blob, end_us)
   end
   record_start(task)
@@ -37,8 +37,8 @@ end
 
 local answers = {}
 for i, id in ipairs(args.ids) do
-  local task = load(id)
-  answers[i] = task and task.state or false
+  local task, absent = load(id)
+  answers[i] = task and task.state or absent
   if task and redis.call('HGET', PREFIX .. 't:' .. id, 'ry') == args.call then
     answers[i] = true  -- this very call: its answer got lost
   elseif task and states[task.state] then

@@ -1,0 +1,60 @@
+"""What is in the store and cannot be understood: passed over, told once, counted.
+
+Nothing else is held up by it, and it is never overwritten: `taskline fsck` names it.
+"""
+
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgpack
+
+from taskline_service.errors import TaskDamaged
+
+log = logging.getLogger(__name__)
+
+# What decoding raises when it meets bytes that we did not write.
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    struct.error,
+    msgpack.exceptions.UnpackException,
+)
+# Enough to tell of each one once; after so many the operator knows.
+_MOST_TOLD = 10_000
+
+
+@contextmanager
+def record_of(task_id: str) -> Iterator[None]:
+    """Around the decoding of a record.
+
+    Raises:
+        TaskDamaged: It is not as we write them.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise TaskDamaged(task_id) from error
+
+
+class DamageReport:
+    """Logs each damaged thing once, and counts them."""
+
+    def __init__(self) -> None:
+        self._told = set[str]()
+
+    @property
+    def count(self) -> int:
+        """How many were met so far."""
+        return len(self._told)
+
+    def found(self, what: str, reason: object) -> None:
+        """Tell of something that was passed over, such as "task a"."""
+        if what not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(what)
+            log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, reason)

@@ -1,0 +1,82 @@
+"""A damaged record, as callers see it: named where it is asked for, passed over everywhere else."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from taskline.v1 import admin_service_pb2 as admin
+from taskline.v1 import task_pb2
+from taskline.v1 import task_service_pb2 as pb
+from tests.stack import Stack
+
+Call = Callable[[Stack], Awaitable[Any]]
+
+ABOUT_ONE_TASK: dict[str, Call] = {
+    "GetTask": lambda s: s.stub.GetTask(pb.GetTaskRequest(task_id="bad")),
+    "GetResult": lambda s: s.stub.GetResult(pb.GetResultRequest(task_id="bad")),
+    "Watch": lambda s: s.stub.Watch(pb.WatchRequest(task_ids=["bad"])).read(),
+    "ListTaskEvents": lambda s: s.stub.ListTaskEvents(pb.ListTaskEventsRequest(task_id="bad")),
+    "CancelTask": lambda s: s.stub.CancelTask(pb.CancelTaskRequest(task_id="bad")),
+    "RetryTask": lambda s: s.admin.RetryTask(admin.RetryTaskRequest(task_id="bad")),
+    "DeleteTask": lambda s: s.admin.DeleteTask(admin.DeleteTaskRequest(task_id="bad")),
+    "Enqueue": lambda s: s.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id="bad")),
+}
+
+
+@pytest.fixture
+async def damaged(stack: Stack) -> Stack:
+    """A service with the tasks "a", "bad" and "b", of which one cannot be understood."""
+
+    @stack.tasks.task("work")
+    async def work() -> str:
+        return "done"
+
+    for task_id in ("a", "bad", "b"):
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id=task_id))
+    await stack.store.redis.call("HSET", stack.store.keys.prefix + b"t:bad", "st", "SLEEPING")
+    return stack
+
+
+@pytest.mark.parametrize("call", ABOUT_ONE_TASK.values(), ids=ABOUT_ONE_TASK.keys())
+async def test_a_call_about_a_damaged_task_says_that_it_is_damaged(
+    damaged: Stack, call: Call
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call(damaged)
+
+    status = status_pb2.Status()
+    status.ParseFromString(dict(refused.value.trailing_metadata())["grpc-status-details-bin"])
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+    assert (info.reason, info.metadata["task_id"]) == ("TASK_DAMAGED", "bad")
+
+
+async def test_the_other_tasks_are_executed_listed_and_watched(damaged: Stack) -> None:
+    watched = damaged.stub.Watch(pb.WatchRequest(filter=pb.TaskFilter(queues=["default"])))
+    await watched.initial_metadata()
+
+    async with damaged.worker():
+        for task_id in ("a", "b"):
+            wait = pb.GetResultRequest(task_id=task_id, wait=True)
+            assert (await damaged.stub.GetResult(wait)).HasField("result")
+
+    listed = await damaged.stub.ListTasks(pb.ListTasksRequest())
+    ended = set[str]()
+    while ended != {"a", "b"}:
+        event = await watched.read()
+        assert isinstance(event, task_pb2.TaskEvent)
+        if event.HasField("ended"):
+            ended.add(event.task_id)
+    watched.cancel()
+    assert [task.id for task in listed.tasks] == ["b", "a"]
+
+
+async def test_bulk_operations_pass_over_it(damaged: Stack) -> None:
+    cancelled = await damaged.admin.CancelTasks(admin.CancelTasksRequest(filter=pb.TaskFilter()))
+
+    assert cancelled.count == 2
