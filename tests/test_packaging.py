@@ -81,7 +81,9 @@ def test_the_floors_are_those_of_the_generated_stubs(project: dict[str, Any]) ->
     assert f"protobuf>={protobuf_floor},<8" in project["dependencies"]
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-proto.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-proto.lock", "requirements-redis-6.2.lock"]
+)
 def test_every_locked_package_has_a_hash_and_no_host_is_named(lock: str) -> None:
     text = (ROOT / lock).read_text()
     requirements = text.replace("\\\n", "").splitlines()
