@@ -11,8 +11,9 @@ import pytest
 
 from taskline_service.die_with_parent import wrapped
 from taskline_service.embedded.binary import find_server
+from taskline_service.fsck import check_store
 from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
-from tests.census import foreign_keys, remove_keys
+from tests.census import remove_keys
 from tests.stack import Stack
 
 
@@ -37,14 +38,18 @@ async def _answers(url: str) -> None:
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[TaskStore]:
-    """A store of its own; the test fails if it leaves a key that is none of ours."""
+async def store(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[TaskStore]:
+    """A store of its own; the test fails if it leaves anything there that must not be.
+
+    Tests that damage it on purpose say so: `@pytest.mark.damages_store`.
+    """
     async with Redis(parse_redis_url(redis_url)) as redis:
         keys = Keys(f"test-{secrets.token_hex(4)}")
         yield TaskStore(redis, keys)
-        leaked = await foreign_keys(redis, keys)
+        report = await check_store(redis, keys)
         await remove_keys(redis, keys)
-        assert not leaked, f"keys outside the data model: {leaked}"
+        if request.node.get_closest_marker("damages_store") is None:
+            assert report.clean, "\n".join(["the store is damaged:", *map(str, report.offences)])
 
 
 @pytest.fixture

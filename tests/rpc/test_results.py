@@ -21,7 +21,7 @@ from taskline_service.rpc import downloading
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.store import RedisAddress, TaskStore, parse_redis_url
 from taskline_service.store.values import Completion, Conflict, Failure
-from taskline_service.task import Claim
+from taskline_service.task import Claim, RetryPolicy
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.wire import State, enqueue, payload, result_within
 from tests.stack import Stack
@@ -309,7 +309,8 @@ async def with_twenty_failures(store: TaskStore, task_id: str, task_input: bytes
         traceback="t" * 65536,
         details={"many": [1] * 2000},
     )
-    claim = await claimed(store, new_task(task_id, input=task_input))
+    policy = RetryPolicy(max_attempts=20)
+    claim = await claimed(store, new_task(task_id, input=task_input, retry_policy=policy))
     for _ in range(19):
         await store.fail([Failure(claim, error, NO_TIME)])
         claim = await next_claim(store)

@@ -137,6 +137,7 @@ async def test_each_task_is_claimed_once_by_workers_that_ask_at_the_same_time(
     assert sorted(claim.task_id for claims in shares for claim in claims) == sorted(ids)
 
 
+@pytest.mark.damages_store
 async def test_ids_without_a_record_are_told_and_passed_over(store: TaskStore) -> None:
     await enqueue(store, "a", "gone", "unread", "b")
     await store.redis.call(b"DEL", store.keys.prefix + b"t:gone")

@@ -401,6 +401,7 @@ _LINES = (b"due", b"leases", b"queue_timeouts", b"q:work:default")
 S = TaskState
 
 
+@pytest.mark.damages_store
 @pytest.mark.parametrize("state", list(TaskState))
 @pytest.mark.parametrize(
     ("move", "leads"),

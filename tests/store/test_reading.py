@@ -235,6 +235,7 @@ async def test_tasks_of_the_same_instant_are_listed_once_each(
     assert found == (ids[::-1] if newest_first else ids)
 
 
+@pytest.mark.damages_store
 @EITHER_ORDER
 async def test_pages_stay_in_step_while_tasks_come_go_and_move(
     store: TaskStore, newest_first: bool

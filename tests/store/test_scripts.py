@@ -30,7 +30,7 @@ def test_every_file_is_a_script_or_a_part_of_one() -> None:
 
     assert {name for name in names if not name.startswith("_")} == set(SCRIPTS)
     assert {name for name in names if name.startswith("_")} == {
-        *("_history", "_moves", "_prelude", "_reading", "_statistics")
+        *("_facts", "_history", "_moves", "_prelude", "_reading", "_statistics")
     }
 
 
@@ -70,6 +70,7 @@ async def test_lua_knows_the_same_terminal_states(store: TaskStore) -> None:
     assert json.loads(reply) == dict.fromkeys(TERMINAL_STATES, True)
 
 
+@pytest.mark.damages_store
 @pytest.mark.parametrize("to", list(TaskState))
 @pytest.mark.parametrize("state", list(TaskState))
 async def test_a_move_is_made_if_there_is_an_edge_and_refused_if_not(

@@ -105,6 +105,7 @@ async def test_promoting_is_bounded(store: TaskStore) -> None:
     assert counts == [2, 2, 1, 0]
 
 
+@pytest.mark.damages_store
 async def test_a_due_id_without_a_record_is_told_and_dropped(store: TaskStore) -> None:
     await enqueue(store, new_task("gone", delay=A_MOMENT))
     await store.redis.call(b"DEL", store.keys.prefix + b"t:gone")

@@ -9,8 +9,11 @@ from taskline_service.task import EDGES, TERMINAL_STATES
 _LUA = files("taskline_service.store") / "lua"
 # What every script has before it, in this order.
 _SHARED = ("_prelude", "_statistics", "_history", "_moves")
-# Scripts that read tasks share how that is done, too.
-_READING = frozenset({"events", "get", "list"})
+# What some have besides: those that read tasks, and those that check or mend a store.
+_SHARED_BY_SOME = {
+    "_reading": frozenset({"events", "get", "list"}),
+    "_facts": frozenset({"inspect", "mend"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ def _read(name: str) -> str:
 
 
 def _load(name: str) -> Script:
-    reading = _read("_reading") if name in _READING else ""
-    source = prelude() + reading + _read(name)
+    shared = (_read(part) for part, users in _SHARED_BY_SOME.items() if name in users)
+    source = prelude() + "".join(shared) + _read(name)
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

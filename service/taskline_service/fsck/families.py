@@ -1,0 +1,99 @@
+"""The families of keys, by what follows the prefix, as lua/_prelude.lua lists them; their types
+and lives."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from taskline_service.fsck.facts import Repair, Seen
+from taskline_service.fsck.invariants import Invariant
+from taskline_service.fsck.report import Offence, shown
+from taskline_service.task import TaskState
+
+_STATES = "|".join(TaskState)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Keys that hold the same kind of thing."""
+
+    pattern: re.Pattern[bytes]
+    type: bytes
+    # Seconds to live that are enough for whatever still needs such a key; None: it must stay.
+    life: int | None = None
+
+
+def _family(pattern: str, type: str, *, life: int | None = None) -> Family:
+    return Family(re.compile(pattern.encode(), re.DOTALL), type.encode(), life)
+
+
+_FAMILIES = (
+    _family("t:.+", "hash"),
+    _family("[sreg]:.+", "string"),
+    _family("a:.+", "list"),
+    _family("h:.+", "stream"),
+    _family(f"i:(?:{_STATES}):(?P<line>[^:]+:.+)", "zset"),
+    _family("q:(?P<line>[^:]+:.+)", "zset"),
+    _family("label:[^=]+=.*", "zset"),
+    _family("due|queue_timeouts|leases|retention", "zset"),
+    _family("ready|types_seen|workers", "zset"),
+    _family("lines|paused", "set"),
+    _family("types|failed_by", "hash"),
+    _family("rev", "string"),
+    _family("log", "stream"),
+    # A worker that lives writes it again every few seconds.
+    _family("w:.+", "string", life=60),
+    # The longest kept, with the width of its bucket, twice.
+    _family("stats:[0-9]+:[0-9]+:.*", "hash", life=86_400 + 2 * 900),
+)
+_TASKS_LISTED = re.compile(rb"(?:q:|i:|label:|(?:due|queue_timeouts|leases|retention)\Z)")
+
+
+def family_of(name: bytes) -> Family | None:
+    """The family that a key belongs to; None if it is no key of ours."""
+    return next((family for family in _FAMILIES if family.pattern.fullmatch(name)), None)
+
+
+def task_id_of(name: bytes) -> bytes | None:
+    """The task that a key is the record of; None if it is none."""
+    return name.removeprefix(b"t:") if name.startswith(b"t:") else None
+
+
+def line_of(name: bytes) -> bytes | None:
+    """The line that a key belongs to."""
+    family = family_of(name)
+    found = family and family.pattern.fullmatch(name)
+    return found["line"] if found and "line" in found.groupdict() else None
+
+
+def lists_tasks(name: bytes) -> bool:
+    """Whether the members of this key must be ids of tasks."""
+    return _TASKS_LISTED.match(name) is not None
+
+
+def judge_key(seen: Seen) -> Iterator[Offence]:
+    """What is wrong with a key as such."""
+    name: bytes = seen.subject
+    kind, expires, owned = seen.facts
+    if kind == b"none":  # it went while we looked
+        return
+    subject, family = f"key {shown(name)}", family_of(name)
+    if family is None:
+        yield Offence(Invariant.KNOWN_KEY, subject, "is no key of the data model")
+        return
+    if kind != family.type:
+        detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
+        yield Offence(Invariant.KEY_TYPE, subject, detail)
+        return
+    if family.pattern.pattern.startswith((b"[sreg]", b"a:", b"h:")) and not owned:
+        drop = Repair("drop it", seen, ((b"DEL", name),))
+        yield Offence(Invariant.OWNER, subject, "belongs to a task that has no record", drop)
+        return
+    if expires and family.life is None:
+        keep = Repair("let it stay", seen, ((b"PERSIST", name),))
+        yield Offence(Invariant.KEY_TTL, subject, "expires by itself, and must not", keep)
+    elif family.life is not None and not expires:
+        limit = Repair(
+            f"let it expire in {family.life} s", seen, ((b"EXPIRE", name, str(family.life)),)
+        )
+        yield Offence(Invariant.KEY_TTL, subject, "never expires", limit)

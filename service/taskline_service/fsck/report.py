@@ -1,0 +1,46 @@
+"""What a check found."""
+
+from dataclasses import dataclass
+
+from taskline_service.fsck.facts import Repair
+from taskline_service.fsck.invariants import Invariant
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """Something that an invariant forbids."""
+
+    invariant: Invariant
+    # What is concerned: "task a1", "key r:a1", "line work:default".
+    subject: str
+    detail: str
+    # None if no change would be safe.
+    repair: Repair | None = None
+
+    def __str__(self) -> str:
+        return f"{self.invariant.name.lower()}: {self.subject}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The outcome of a check."""
+
+    tasks: int
+    keys: int
+    # How many offences there are, and the first of them.
+    total: int
+    offences: tuple[Offence, ...]
+    # What could not be told, because it changed all the time.
+    undecided: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether every invariant holds."""
+        return not self.total
+
+
+def shown(text: bytes | str) -> str:
+    """Any text, so that it can be printed on one line of a terminal."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
