@@ -13,6 +13,8 @@ from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from tests.stack import Stack
 
+pytestmark = pytest.mark.damages_store
+
 Call = Callable[[Stack], Awaitable[Any]]
 
 ABOUT_ONE_TASK: dict[str, Call] = {

@@ -150,6 +150,7 @@ async def test_ids_without_a_record_are_told_and_passed_over(store: TaskStore) -
     assert await store.claim(["work"], count=10, worker="w", lease=LEASE) == ([], [])
 
 
+@pytest.mark.damages_store
 async def test_what_is_no_line_keeps_nobody_from_claiming(store: TaskStore) -> None:
     await enqueue(store, "a")
     await store.redis.call("ZADD", store.keys.prefix + b"ready", "1", "nonsense")

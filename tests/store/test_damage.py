@@ -28,6 +28,8 @@ from tests.store.making import (
     reclaim,
 )
 
+pytestmark = pytest.mark.damages_store
+
 RECORDS = {
     "an unknown state": (["HSET", "t:bad", "st", "SLEEPING"],),
     "no state": (["HDEL", "t:bad", "st"],),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 MOVES_PER_CALL = 100
+RECORDS_PER_CALL = 100
 BYTES_PER_CALL = 4 * 1024 * 1024
 
 _T = TypeVar("_T")

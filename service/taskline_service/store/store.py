@@ -4,12 +4,13 @@ import math
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from taskline_service.errors import TaskDamaged, TaskNotFound, TaskNotTerminal
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
-from taskline_service.store.chunks import MOVES_PER_CALL, chunks
+from taskline_service.store.chunks import MOVES_PER_CALL, RECORDS_PER_CALL, chunks
 from taskline_service.store.damage import DamageReport
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.keys import Keys
@@ -469,18 +470,22 @@ class TaskStore:
         return task_from_record(record, reply[b"rev"]), record.get(b"result")
 
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
-        """One page of tasks by creation time, and how many match in all."""
-        reply = await self._script("list", {"count": count, **query_to_args(query)})
-        revision = reply[b"rev"]
-        tasks = [self._readable(r, revision, full=query.full) for r in reply[b"records"]]
-        after = reply.get(b"after")
-        return TaskPage(
-            [task for task in tasks if task is not None],
-            reply.get(b"total"),
-            reply[b"more"],
-            revision,
-            after and (after[b"create"], after[b"id"].decode()),
-        )
+        """One page of tasks by creation time, and how many match in all.
+
+        A long one is read in steps; its revision is that of the first.
+        """
+        tasks, step, first = list[Task](), query, dict[bytes, Any]()
+        while True:
+            asked = min(count - len(tasks), RECORDS_PER_CALL)
+            reply = await self._script("list", {"count": asked, **query_to_args(step)})
+            first = first or reply
+            read = [self._readable(r, first[b"rev"], full=query.full) for r in reply[b"records"]]
+            tasks += [task for task in read if task is not None]
+            end = reply.get(b"after")
+            after = end and (end[b"create"], end[b"id"].decode())
+            if after is None or len(read) < asked or len(tasks) == count:
+                return TaskPage(tasks, first.get(b"total"), after is not None, first[b"rev"], after)
+            step = replace(query, after=after)
 
     async def stats(self, *, window: timedelta, queues: Sequence[str] | None = None) -> Stats:
         """Counts of tasks as they are now, and what happened within `window`."""

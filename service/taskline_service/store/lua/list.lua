@@ -8,7 +8,7 @@
 --       after = { create, id } (nil: from the start)
 -- Returns { rev, records, total (nil: that would need a scan), more, after = { create, id } }.
 
-local CHUNK = 10
+local CHUNK = 2  -- what is read of a line at first; twice as much each time
 local LOOKED_AT = 500
 local MAX_BYTES = 4194304  -- of inputs and tracebacks in one page; it is then cut short
 
@@ -81,7 +81,29 @@ local function has_labels(id)
   return true
 end
 
+-- The sources as a heap: the one whose head comes first is sources[1].
 local sources, total = {}, 0
+
+local function head_precedes(a, b)
+  local x, y = a.entries[a.next], b.entries[b.next]
+  return precedes(x[2], x[1], y[2], y[1])
+end
+
+-- Lets the source at this place sink to where it belongs.
+local function sink(place)
+  local source = sources[place]
+  while true do
+    local child = 2 * place
+    if sources[child + 1] and head_precedes(sources[child + 1], sources[child]) then
+      child = child + 1
+    end
+    if not sources[child] or not head_precedes(sources[child], source) then
+      break
+    end
+    sources[place], place = sources[child], child
+  end
+  sources[place] = source
+end
 
 local function add(key)
   local size = redis.call('ZCARD', key)
@@ -119,34 +141,42 @@ else
   end
 end
 
+for place = math.floor(#sources / 2), 1, -1 do
+  sink(place)
+end
+
+-- The next entry of all, and its source moved on.
+local function take()
+  local source = sources[1]
+  local entry = source.entries[source.next]
+  source.next = source.next + 1
+  if not source.entries[source.next] then
+    fill(source, entry[2], entry[1])
+  end
+  if not source.entries[1] then
+    local last = table.remove(sources)
+    if last == source then
+      return entry
+    end
+    sources[1] = last
+  end
+  sink(1)
+  return entry
+end
+
 local scans = args.labels or args.asked
 local records, bytes, more, looked, last = {}, 0, false, 0, nil
 while #sources > 0 do
-  local best = 1
-  for i = 2, #sources do
-    local a, b = sources[i].entries[sources[i].next], sources[best].entries[sources[best].next]
-    if precedes(a[2], a[1], b[2], b[1]) then
-      best = i
-    end
-  end
   if #records == args.count or bytes > MAX_BYTES or (scans and looked == LOOKED_AT) then
     more = true
     break
   end
-  local source = sources[best]
-  last = source.entries[source.next]
+  last = take()
   looked = looked + 1
   local record = (not scans or meets(last[1]) and has_labels(last[1])) and read_record(last[1], args.want)
   if record then
     records[#records + 1] = record
     bytes = bytes + #(record.spec or '') + #(record.error or '')
-  end
-  source.next = source.next + 1
-  if not source.entries[source.next] then
-    fill(source, last[2], last[1])
-    if not source.entries[1] then
-      table.remove(sources, best)
-    end
   end
 end
 return cmsgpack.pack({
