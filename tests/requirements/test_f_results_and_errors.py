@@ -19,6 +19,7 @@ from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import EnqueueOptions, ResultExpired, TaskClient, TaskFailed, TaskNotFound
 from taskline_service import TaskContext, TaskFailure
+from taskline_service.limits import PayloadSizes
 from taskline_service.store import TaskStore, parse_redis_url
 from tests.census import all_keys
 from tests.requirements.shell import serving
@@ -49,6 +50,14 @@ async def brief(store: TaskStore, redis_url: str) -> AsyncIterator[Stack]:
     """A deployment that keeps results for one second and records for two."""
     keeping = TaskStore(store.redis, store.keys, result_ttl=SECOND, record_ttl=2 * SECOND)
     async with Stack.running(keeping, parse_redis_url(redis_url)) as running:
+        yield running
+
+
+@pytest.fixture
+async def strict(store: TaskStore, redis_url: str) -> AsyncIterator[Stack]:
+    """A deployment that keeps results of at most 200 bytes."""
+    sizes = PayloadSizes(max_result=200)
+    async with Stack.running(store, parse_redis_url(redis_url), sizes=sizes) as running:
         yield running
 
 
@@ -142,6 +151,37 @@ async def test_f4_4_f9_1_f9_3_ft3_a_result_over_the_limit_is_told_with_size_limi
         record.levelno == logging.WARNING and error.message in record.getMessage()
         for record in caplog.records
     )
+
+
+@pytest.mark.parametrize(
+    ("of_type", "limit"),
+    [
+        pytest.param(None, 200, id="the limit of the service"),
+        pytest.param(100, 100, id="a stricter one of the type"),
+        pytest.param(300, 200, id="never a laxer one"),
+    ],
+)
+async def test_f9_1_f9_3_a_task_type_may_have_a_limit_of_its_own(
+    strict: Stack, caplog: pytest.LogCaptureFixture, of_type: int | None, limit: int
+) -> None:
+    @strict.tasks.task("text", max_result_size=of_type)
+    async def text(length: int) -> str:
+        return "x" * length
+
+    async with strict.worker():
+        fits = await result_within(strict, (await enqueue(strict, "text", length=limit - 2)).id)
+        over = await result_within(strict, (await enqueue(strict, "text", length=limit - 1)).id)
+
+    assert (fits.task.state, fits.task.result_size) == (State.STATE_COMPLETED, limit)
+    assert (over.task.state, over.task.result_size) == (State.STATE_FAILED, 0)
+    assert over.error.error_type == pb.TaskError.TYPE_SERIALIZATION
+    assert over.error.message == (
+        f"the result has {limit + 1} bytes, the limit is {limit}: "
+        "store it elsewhere and return a reference to it"
+    )
+    assert f"r:{over.task.id}" not in await all_keys(strict.store.redis, strict.store.keys)
+    logged = f"task {over.task.id}: {over.error.message}"
+    assert logged in [record.getMessage() for record in caplog.records]
 
 
 async def test_f9_4_ft3_a_result_above_the_limit_of_grpc_reaches_the_client(stack: Stack) -> None:

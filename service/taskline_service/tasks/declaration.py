@@ -4,6 +4,7 @@ import math
 import re
 from datetime import timedelta
 
+from taskline_service.limits import LARGEST_MAX_RESULT_BYTES
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
@@ -46,6 +47,14 @@ def check_retry(name: str, retry: RetryPolicy) -> None:
         )
     if type(multiplier) not in (int, float) or not math.isfinite(multiplier) or multiplier < 1:
         raise ValueError(f"task type {name!r}: backoff_multiplier must be a number of at least 1")
+
+
+def check_max_result_size(name: str, size: int | None) -> None:
+    """Raise ValueError unless results can be limited to this many bytes; None: no own limit."""
+    if size is not None and (type(size) is not int or not 1 <= size <= LARGEST_MAX_RESULT_BYTES):
+        raise ValueError(
+            f"task type {name!r}: max_result_size must be 1 to {LARGEST_MAX_RESULT_BYTES} bytes"
+        )
 
 
 def _is_span(value: object) -> bool:

@@ -29,6 +29,8 @@ class TaskDefinition:
     function: Callable[..., Any]
     # Otherwise it is a plain function, for a thread.
     is_async: bool
+    # In bytes; None: only the worker's own limit counts.
+    max_result_size: int | None
     _signature: Signature
     _input: InputReader
     _result: ResultWriter
@@ -99,9 +101,10 @@ class TaskDefinition:
 
         Raises:
             ResultNotSerializable: It does not fit the declared type, or JSON.
-            ResultTooLarge: It takes more than `max_size` bytes.
+            ResultTooLarge: It takes more than `max_size` bytes, or than the type may.
         """
-        return self._result.dump(value, max_size=max_size)
+        limits = [size for size in (max_size, self.max_result_size) if size is not None]
+        return self._result.dump(value, max_size=min(limits, default=None))
 
     def dump_output(self, value: Any, *, max_size: int | None = None) -> bytes:
         """What the function yielded, as JSON of exactly that value.
@@ -115,7 +118,11 @@ class TaskDefinition:
 
 
 def define(
-    function: Callable[..., Any], info: TaskTypeInfo, local_names: Mapping[str, Any]
+    function: Callable[..., Any],
+    info: TaskTypeInfo,
+    local_names: Mapping[str, Any],
+    *,
+    max_result_size: int | None = None,
 ) -> TaskDefinition:
     """Make a function a task.
 
@@ -123,12 +130,13 @@ def define(
         function: The task's code.
         info: What is declared; the schemas, and a missing description, come from the code.
         local_names: What annotations that are strings may also name.
+        max_result_size: Largest result in bytes; None if only the worker's own limit counts.
 
     Raises:
         ValueError: The function cannot be a task.
     """
     try:
-        return _define(function, info, local_names)
+        return _define(function, info, local_names, max_result_size)
     except (PydanticSchemaGenerationError, PydanticUserError, SchemaError) as error:
         text = str(error).partition("\n")[0]
         raise ValueError(f"task type {info.name!r}: {text}") from error
@@ -137,7 +145,10 @@ def define(
 
 
 def _define(
-    function: Callable[..., Any], info: TaskTypeInfo, local_names: Mapping[str, Any]
+    function: Callable[..., Any],
+    info: TaskTypeInfo,
+    local_names: Mapping[str, Any],
+    max_result_size: int | None,
 ) -> TaskDefinition:
     _refuse_unsupported(function)
     hints = type_hints(function, local_names)
@@ -157,6 +168,7 @@ def _define(
         ),
         function=function,
         is_async=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        max_result_size=max_result_size,
         _signature=signature,
         _input=InputReader(signature.adapter, signature.schema),
         _result=writer,

@@ -6,7 +6,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from taskline_service.task import RetryPolicy
-from taskline_service.tasks.declaration import check_name, check_queue, check_retry, check_timeout
+from taskline_service.tasks.declaration import (
+    check_max_result_size,
+    check_name,
+    check_queue,
+    check_retry,
+    check_timeout,
+)
 from taskline_service.tasks.definition import TaskDefinition, define
 from taskline_service.tasks.published import TaskTypeInfo
 
@@ -35,6 +41,7 @@ class TaskRegistry:
         initial_backoff: timedelta = timedelta(seconds=1),
         max_backoff: timedelta = timedelta(minutes=5),
         backoff_multiplier: float = 2.0,
+        max_result_size: int | None = None,
         description: str | None = None,
     ) -> Callable[[_Function], _Function]:
         """Register the decorated function, which stays as it is.
@@ -47,6 +54,9 @@ class TaskRegistry:
             initial_backoff: Delay before the second attempt.
             max_backoff: Longest delay.
             backoff_multiplier: Growth of the delay per attempt, at least 1.
+            max_result_size: Largest result, in bytes of its JSON; a larger one fails the task.
+                The smaller of this and the worker's own limit (`--max-result-size`) counts:
+                a type can be stricter than its service, never laxer.
             description: For people; the docstring unless given.
 
         Raises:
@@ -63,6 +73,7 @@ class TaskRegistry:
         check_queue(name, queue)
         check_timeout(name, timeout)
         check_retry(name, retry)
+        check_max_result_size(name, max_result_size)
         info = TaskTypeInfo(
             name=name,
             description=description or "",
@@ -74,7 +85,7 @@ class TaskRegistry:
         local_names = dict(sys._getframe(1).f_locals)
 
         def register(function: _Function) -> _Function:
-            self._add(define(function, info, local_names))
+            self._add(define(function, info, local_names, max_result_size=max_result_size))
             return function
 
         return register

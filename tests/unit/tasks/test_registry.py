@@ -93,6 +93,9 @@ def test_a_bad_queue_is_refused(queue: str) -> None:
         pytest.param({"max_backoff": timedelta(0)}, id="longest below the first"),
         pytest.param({"backoff_multiplier": 0.5}, id="shrinking backoff"),
         pytest.param({"backoff_multiplier": float("nan")}, id="backoff that is not a number"),
+        pytest.param({"max_result_size": 0}, id="no result at all"),
+        pytest.param({"max_result_size": 5.0}, id="not a number of bytes"),
+        pytest.param({"max_result_size": (64 << 20) + 1}, id="more than any service keeps"),
     ],
 )
 def test_bad_numbers_are_refused_at_decoration(options: dict[str, Any]) -> None:
