@@ -5,10 +5,10 @@ export PYTHON ?=
 
 BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
-SOURCES := protos client service tests examples bench
+SOURCES := protos client service tests examples bench tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-oldest chaos lint verify proto lock clean
+.PHONY: help install demo run test test-oldest chaos lint verify proto requirements lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ proto: proto-tools ## Generate the stubs from the contract
 .PHONY: proto-tools
 proto-tools:
 	@tools/venv.sh .venv-proto requirements-proto.lock
+
+requirements: install ## Say in docs/requirements.md which tests prove what
+	@$(BIN)/python -m tools.requirements
 
 lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh

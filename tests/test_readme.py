@@ -222,7 +222,7 @@ def test_its_table_of_errors_has_every_reason_with_its_code() -> None:
     assert told == real | {"INTERNAL": "INTERNAL"}
 
 
-def test_its_table_of_variables_has_every_one_with_its_commands() -> None:
+def test_fs2_its_table_of_variables_has_every_one_with_its_commands() -> None:
     told = {row[0]: row[1] for row in first_cells(section("Options"))}
 
     offered: dict[str, list[str]] = {}

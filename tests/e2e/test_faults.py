@@ -182,7 +182,9 @@ async def test_another_attempt_completes_what_a_killed_worker_had_begun(short_pa
 
 
 @pytest.mark.parametrize("kill", [pytest.param(False, id="SIGTERM"), pytest.param(True, id="-9")])
-async def test_a_restarted_server_has_every_task_and_result(short_path: Path, kill: bool) -> None:
+async def test_a41_a_restarted_server_has_every_task_and_result(
+    short_path: Path, kill: bool
+) -> None:
     async with serving(short_path, "--workers", "1") as served:
         for i in range(20):
             await served.enqueue("add", f"sum-{i}", b'{"a": %d, "b": 1}' % i)
@@ -191,12 +193,16 @@ async def test_a_restarted_server_has_every_task_and_result(short_path: Path, ki
         later = pb.EnqueueRequest(task_type="hold", task_id="later", delay=Duration(seconds=3600))
         await served.tasks.Enqueue(later)
         before = await served.tasks.ListTasks(pb.ListTasksRequest(view=task_pb2.TASK_VIEW_FULL))
+        told = await served.tasks.ListTaskEvents(pb.ListTaskEventsRequest(task_id="sum-0"))
         await served.end(kill=kill)
 
     async with serving(short_path, "--workers", "0") as served:
         after = await served.tasks.ListTasks(pb.ListTasksRequest(view=task_pb2.TASK_VIEW_FULL))
         results = [await served.result(f"sum-{i}") for i in range(20)]
+        story = await served.tasks.ListTaskEvents(pb.ListTaskEventsRequest(task_id="sum-0"))
 
+    assert len(told.events) == 3
+    assert story == told
     assert len(before.tasks) == 21
     for task in [*before.tasks, *after.tasks]:
         task.ClearField("resume_token")  # says where the watch goes on, which grew

@@ -290,7 +290,7 @@ async def test_a11_a_function_gets_its_task_and_a_typed_input_and_may_return_not
         pytest.param({"title": "", "pages": 101}, ["input.title", "input.pages"], id="two at once"),
     ],
 )
-async def test_a12_a13_a_wrong_input_is_refused_at_enqueue_field_by_field(
+async def test_a12_a13_d51_a_wrong_input_is_refused_at_enqueue_field_by_field(
     stack: Stack, arguments: dict[str, Any], wrong: list[str]
 ) -> None:
     @stack.tasks.task("build")
@@ -457,7 +457,7 @@ async def test_a19_enqueue_answers_with_id_and_type_and_full_views_with_the_inpu
     assert json_format.MessageToDict(full.input.json) == {"title": "Q3", "tags": ["ä"]}
 
 
-async def test_a20_a_task_is_not_lost_with_the_worker_that_took_it(stack: Stack) -> None:
+async def test_a9_a20_a_task_is_not_lost_with_the_worker_that_took_it(stack: Stack) -> None:
     @stack.tasks.task("answer")
     async def answer(ctx: TaskContext) -> int:
         return ctx.attempt
@@ -484,7 +484,7 @@ async def test_a20_a_task_is_not_lost_with_the_worker_that_took_it(stack: Stack)
         pytest.param(b"[1]", id="not an object"),
     ],
 )
-async def test_a21_an_input_that_cannot_be_read_fails_its_task_and_not_the_worker(
+async def test_a21_o27_an_input_that_cannot_be_read_fails_its_task_and_not_the_worker(
     stack: Stack, undecodable: bytes
 ) -> None:
     @stack.tasks.task("double")

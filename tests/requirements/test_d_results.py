@@ -19,7 +19,7 @@ class OutOfStock(Exception):
     """What no client can import."""
 
 
-async def test_d23_what_a_task_returns_is_its_result(stack: Stack) -> None:
+async def test_d23_a30_what_a_task_returns_is_its_result(stack: Stack) -> None:
     @stack.tasks.task("prices")
     async def prices() -> dict[str, float]:
         return {"tea": 1.1, "coffee": 2.0}
@@ -43,7 +43,9 @@ async def test_d24_a_result_can_be_read_later_by_its_id(stack: Stack) -> None:
     assert kept == timedelta(hours=24)
 
 
-async def test_d24_a_result_is_gone_after_its_time_and_the_task_is_not(stack: Stack) -> None:
+async def test_d24_f5_4_f5_5_a_result_is_gone_after_its_time_and_the_task_is_not(
+    stack: Stack,
+) -> None:
     @stack.tasks.task("answer")
     async def answer() -> int:
         return 42
@@ -59,7 +61,12 @@ async def test_d24_a_result_is_gone_after_its_time_and_the_task_is_not(stack: St
 
     assert expired.value.status.metadata["state"] == "COMPLETED"
     assert ended.expire_time.ToMicroseconds() > ended.result_expire_time.ToMicroseconds()
-    assert await stack.state(handle.id) == State.STATE_COMPLETED
+    record = await handle.get()
+    assert (record.state, record.task_type, record.end_time) == (
+        "COMPLETED",
+        "answer",
+        ended.end_time.ToDatetime(tzinfo=UTC),
+    )
 
 
 async def test_d25_the_result_of_a_running_task_is_waited_for(stack: Stack) -> None:

@@ -58,7 +58,7 @@ def bare(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescrip
 # F0: the whole way
 
 
-async def test_f0_1_on_a_fresh_install_a_task_is_enqueued_and_its_result_printed(
+async def test_f0_1_fs1_on_a_fresh_install_a_task_is_enqueued_and_its_result_printed(
     tmp_path: Path,
 ) -> None:
     async with serving(tmp_path) as address:

@@ -75,7 +75,7 @@ async def strict(store: TaskStore, redis_url: str) -> AsyncIterator[Stack]:
         pytest.param(lambda: {1: "x"}, "result", "int", id="key that is no text"),
     ],
 )
-async def test_f4_1_f4_2_f4_3_f4_5_ft2_o27_what_json_cannot_hold_fails_with_path_and_type(
+async def test_f4_1_f4_2_f4_3_f4_5_c9_ft2_o27_what_json_cannot_hold_fails_with_path_and_type(
     stack: Stack, caplog: pytest.LogCaptureFixture, bad: Any, path: str, kind: str
 ) -> None:
     values: list[Any] = []
@@ -184,7 +184,9 @@ async def test_f9_1_f9_3_a_task_type_may_have_a_limit_of_its_own(
     assert logged in [record.getMessage() for record in caplog.records]
 
 
-async def test_f9_4_ft3_a_result_above_the_limit_of_grpc_reaches_the_client(stack: Stack) -> None:
+async def test_f9_2_f9_4_ft3_a_result_above_the_limit_of_grpc_reaches_the_client(
+    stack: Stack,
+) -> None:
     value = [{"row": i, "text": "ä" * 20} for i in range(70_000)]
 
     @stack.tasks.task("rows")
@@ -202,7 +204,7 @@ async def test_f9_4_ft3_a_result_above_the_limit_of_grpc_reaches_the_client(stac
 # F10, O25-O29, A27-A29: errors
 
 
-async def test_f10_1_f10_2_f10_3_o25_an_error_tells_what_failed_where_and_in_which_attempt(
+async def test_f10_1_f10_2_f10_3_o25_a26_an_error_tells_what_failed_where_and_in_which_attempt(
     stack: Stack,
 ) -> None:
     @stack.tasks.task("broken", max_attempts=2, initial_backoff=SOON)
@@ -373,7 +375,7 @@ async def test_o48_an_error_tells_when_to_try_again(stack: Stack) -> None:
     assert wait == an_hour / 2
 
 
-async def test_o48_o50_a29_a_task_that_always_fails_runs_exactly_as_often_as_it_may(
+async def test_o48_o50_a29_c5_a_task_that_always_fails_runs_exactly_as_often_as_it_may(
     stack: Stack,
 ) -> None:
     runs = list[str]()
@@ -411,7 +413,7 @@ async def test_a28_of_retries_within_the_task_only_the_last_failure_counts(stack
     assert (answer.task.attempts, answer.error.message) == (1, "try 2")
 
 
-async def test_f10_the_history_has_the_last_twenty_attempts_with_their_errors(
+async def test_f10_2_the_history_has_the_last_twenty_attempts_with_their_errors(
     stack: Stack,
 ) -> None:
     @stack.tasks.task("hopeless", max_attempts=22, initial_backoff=SOON, max_backoff=SOON)
@@ -433,7 +435,7 @@ async def test_f10_the_history_has_the_last_twenty_attempts_with_their_errors(
 # F13, FT1: expiry
 
 
-async def test_f13_3_ft1_an_expired_result_is_told_from_an_unknown_task_until_its_record_goes(
+async def test_f5_1_f5_3_f13_3_ft1_an_expired_result_is_told_from_an_unknown_task(
     brief: Stack,
 ) -> None:
     @brief.tasks.task("answer")

@@ -34,7 +34,7 @@ async def test_o39_a_board_gets_its_numbers_in_one_call_and_they_add_up(stack: S
     assert stats.total == sum(lengths.values()) == 7
 
 
-async def test_o40_the_success_rate_is_completed_of_completed_and_failed(stack: Stack) -> None:
+async def test_o40_c8_the_success_rate_is_completed_of_completed_and_failed(stack: Stack) -> None:
     @stack.tasks.task("checks", max_attempts=1)
     async def checks(fine: bool) -> None:
         assert fine
@@ -114,7 +114,9 @@ async def test_o44_recent_failures_are_found_by_when_they_were(stack: Stack) -> 
     assert await found(stack, since(later)) == []
 
 
-async def test_o45_a_row_of_a_list_tells_of_a_failure_all_there_is_to_show(stack: Stack) -> None:
+async def test_o41_o45_a_row_of_a_list_tells_of_a_failure_all_there_is_to_show(
+    stack: Stack,
+) -> None:
     async with one_task_in_each_state(stack) as ids:
         (row,) = await listed(stack, State.STATE_FAILED)
         alone = await get_task(stack, ids[State.STATE_FAILED])

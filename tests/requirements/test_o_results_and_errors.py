@@ -137,7 +137,7 @@ async def test_o19_an_error_is_set_only_after_a_failure(stack: Stack) -> None:
     assert (recovered.task.attempts, recovered.task.HasField("error")) == (2, False)
 
 
-async def test_o20_the_kind_of_an_error_is_a_stable_word(stack: Stack) -> None:
+async def test_o20_c6_the_kind_of_an_error_is_a_stable_word(stack: Stack) -> None:
     on_the_wire = {name for name, number in pb.TaskError.Type.items() if number}
     assert {f"TYPE_{kind.name}" for kind in ErrorType} == on_the_wire
     assert all(str(kind) == kind.name.lower() for kind in ErrorType)

@@ -39,7 +39,7 @@ async def test_o3_a_waiting_get_result_returns_as_soon_as_the_task_ends(stack: S
     assert not response.wait_timed_out
 
 
-async def test_o6_a_wait_that_runs_out_says_so_and_shows_the_task(stack: Stack) -> None:
+async def test_o6_c3_ft5_a_wait_that_runs_out_says_so_and_shows_the_task(stack: Stack) -> None:
     @stack.tasks.task("never.run")
     async def never_run() -> None: ...
 
@@ -55,7 +55,7 @@ async def test_o6_a_wait_that_runs_out_says_so_and_shows_the_task(stack: Stack) 
 
 
 @pytest.mark.parametrize("wait", [False, True])
-async def test_o7_an_unknown_task_is_not_found_and_never_unfinished(
+async def test_o7_f5_2_an_unknown_task_is_not_found_and_never_unfinished(
     stack: Stack, wait: bool
 ) -> None:
     request = service.GetResultRequest(task_id="nobody-knows-it", wait=wait)
@@ -88,7 +88,9 @@ async def test_o8_a_wait_without_timeout_lasts_until_the_task_ends(stack: Stack)
     assert response.task.state == State.STATE_COMPLETED
 
 
-async def test_o8_a_wait_is_over_a_little_before_the_deadline_of_the_call(stack: Stack) -> None:
+async def test_o8_c3_ft5_a_wait_is_over_a_little_before_the_deadline_of_the_call(
+    stack: Stack,
+) -> None:
     @stack.tasks.task("never.run")
     async def never_run() -> None: ...
 

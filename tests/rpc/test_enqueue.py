@@ -230,7 +230,7 @@ async def test_a_strange_value_comes_back_as_it_was(stack_with_tasks: Stack, dat
     "name",
     ["rev", "log", "queue:x", "t:a", "i:QUEUED:q", "leases", "a..b", "a:b:c:", "9", "a" * 128],
 )
-async def test_no_name_collides_with_another_key_of_the_store(
+async def test_d47_no_name_collides_with_another_key_of_the_store(
     stack_with_tasks: Stack, name: str
 ) -> None:
     stack = stack_with_tasks

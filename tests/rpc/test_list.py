@@ -170,7 +170,7 @@ async def test_a_bounded_number_of_tasks_is_looked_at_and_the_list_goes_on(stack
     assert [[task.id for task in page.tasks] for page in found] == [[], [], [claim.task_id]]
 
 
-async def test_a_task_that_is_there_all_the_while_is_listed_exactly_once(stack: Stack) -> None:
+async def test_c12_a_task_that_is_there_all_the_while_is_listed_exactly_once(stack: Stack) -> None:
     store = stack.store
     brief = TaskStore(store.redis, store.keys, result_ttl=NO_TIME, record_ttl=NO_TIME)
     ours = [f"ours-{i:03}" for i in range(60)]

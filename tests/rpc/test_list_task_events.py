@@ -132,7 +132,7 @@ async def test_watchers_get_every_log_line_in_order(stack: Stack) -> None:
     assert events[-1].WhichOneof("event") == "ended"
 
 
-async def test_a_plain_function_logs_from_its_thread_and_the_percentage_is_progress(
+async def test_a25_a_plain_function_logs_from_its_thread_and_the_percentage_is_progress(
     stack: Stack,
 ) -> None:
     @stack.tasks.task("threaded")

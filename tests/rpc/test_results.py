@@ -199,7 +199,7 @@ async def test_an_input_may_have_a_mebibyte(stack: Stack, kind: str, more: int) 
 
 @pytest.mark.parametrize("more", AROUND)
 @pytest.mark.parametrize("form", FORMATS)
-async def test_a_result_may_have_five_mebibytes(
+async def test_f9_1_ft3_a_result_may_have_five_mebibytes(
     stack: Stack, form: pb.PayloadFormat.ValueType, more: int
 ) -> None:
     @stack.tasks.task("large")
@@ -223,7 +223,7 @@ async def test_a_result_may_have_five_mebibytes(
 
 @pytest.mark.parametrize("more", AROUND)
 @pytest.mark.parametrize("form", FORMATS)
-async def test_an_answer_has_results_up_to_three_mebibytes(
+async def test_f9_2_an_answer_has_results_up_to_three_mebibytes(
     stack: Stack, form: pb.PayloadFormat.ValueType, more: int
 ) -> None:
     # A payload of json_bytes, or of a text: a tag and four bytes of length, for each message.

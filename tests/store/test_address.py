@@ -44,7 +44,7 @@ async def front(redis_url: str, tls: ssl.SSLContext | None = None) -> AsyncItera
     await asyncio.gather(*connections)
 
 
-async def test_a_store_can_be_reached_over_tcp_in_another_database(redis_url: str) -> None:
+async def test_d49_a_store_can_be_reached_over_tcp_in_another_database(redis_url: str) -> None:
     async with (
         front(redis_url) as port,
         Redis(parse_redis_url(f"redis://127.0.0.1:{port}/3")) as redis,

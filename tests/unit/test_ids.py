@@ -14,7 +14,7 @@ def milliseconds_of(task_id: str) -> int:
     return int(task_id, 32) >> 80
 
 
-def test_an_id_is_safe_in_urls_and_shells() -> None:
+def test_a42_an_id_is_safe_in_urls_and_shells() -> None:
     assert re.fullmatch(r"[0-9a-v]{26}", new_id())
 
 
@@ -40,7 +40,7 @@ def test_ids_grow_also_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatc
     assert new_id() > first
 
 
-def test_one_id_does_not_tell_the_next() -> None:
+def test_a42_one_id_does_not_tell_the_next() -> None:
     numbers = [int(new_id(), 32) for _ in range(1000)]
 
     steps = {b - a for a, b in itertools.pairwise(numbers)}

@@ -4,6 +4,7 @@
 commands by the entry point group `taskline.commands`: functions that take the app.
 """
 
+import json
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,13 +206,18 @@ def workers(output: OutputOption = Output.TABLE, address: Address = DEFAULT_ADDR
 
 @app.command()
 def version(
+    ctx: typer.Context,
+    *,
     server: Annotated[bool, typer.Option("--server", help="Ask the server for its own.")] = False,
     output: OutputOption = Output.TABLE,
     address: Address = DEFAULT_ADDRESS,
 ) -> None:
     """Print the version."""
     if not server:
-        typer.echo(f"taskline {_installed_version()}")
+        source = ctx.get_parameter_source("address")
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter("goes with --server", param_hint="--address")
+        typer.echo(_own_version(output))
         return
     from taskline_client.cli import inspecting
 
@@ -226,6 +232,16 @@ def _state(name: str) -> "TaskState":
         known = ", ".join(state.lower() for state in TaskState if state is not TaskState.UNKNOWN)
         raise typer.BadParameter(f"{name!r} is not one of {known}", param_hint="--state")
     return state
+
+
+def _own_version(output: Output) -> str:
+    """Written as the server's would be."""
+    installed = _installed_version()
+    if output is Output.TABLE:
+        return f"taskline {installed}"
+    if output is Output.ID:
+        return installed
+    return json.dumps({"version": installed}, indent=2 if output is Output.JSON else None)
 
 
 def _installed_version() -> str:

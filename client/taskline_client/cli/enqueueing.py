@@ -12,7 +12,7 @@ from taskline_client.cli.exits import Exit
 from taskline_client.cli.following import follow_tasks
 from taskline_client.cli.options import Output
 from taskline_client.cli.results import print_outcome
-from taskline_client.cli.show import print_answer, print_ids
+from taskline_client.cli.show import print_answer
 from taskline_client.cli.text import on_one_line
 from taskline_client.requests import EnqueueOptions, EnqueueRequest
 
@@ -52,8 +52,6 @@ def run(address: str, task: NewTask, output: Output) -> None:
         answer = await connection.call(connection.tasks.Enqueue, task.request())
         task_id = answer.task.id
         code = await follow_tasks(connection, [task_id], output)
-        if output is Output.ID:
-            print_ids([task_id])
         if output is not Output.TABLE or code != Exit.OK:
             return code
         request = service.GetResultRequest(task_id=task_id, payload_format=payload_format(output))

@@ -14,7 +14,7 @@ from taskline_client._watch import follow
 from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import Exit, exit_code_for, tell
 from taskline_client.cli.options import Output
-from taskline_client.cli.show import print_message
+from taskline_client.cli.show import print_ids, print_message
 from taskline_client.cli.text import on_one_line
 from taskline_client.errors import Unavailable
 from taskline_client.events import Ended, TaskEvent
@@ -84,7 +84,9 @@ def _show(message: pb.TaskEvent, board: Board, output: Output) -> None:
     if output in (Output.JSON, Output.JSONL):
         print_message(message, output)
         sys.stdout.flush()
-    elif (event := event_from(message)) and output is Output.TABLE:
+    elif output is Output.ID and message.WhichOneof("event") == "ended":
+        print_ids([message.task_id])
+    elif output is Output.TABLE and (event := event_from(message)):
         board.show(event)
 
 

@@ -10,7 +10,7 @@ from taskline_client._outcome import ask_for_outcome, download, has_ended
 from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import Exit, exit_code_for, tell
 from taskline_client.cli.options import Output
-from taskline_client.cli.show import payload_text, print_message
+from taskline_client.cli.show import payload_text, print_ids, print_message
 from taskline_client.cli.text import error_text, for_this_output, printable
 from taskline_client.types import TaskError
 
@@ -43,6 +43,8 @@ async def print_outcome(
     """The result on standard output, anything else about it on standard error."""
     if output in (Output.JSON, Output.JSONL):
         print_message(answer, output)
+    elif output is Output.ID:
+        print_ids([answer.task.id])
     elif answer.HasField("result"):
         print(for_this_output(payload_text(answer.result)))
     elif has_ended(answer) and not answer.HasField("error"):

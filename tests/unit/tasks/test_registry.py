@@ -45,7 +45,7 @@ def test_the_decorated_function_stays_as_it_is() -> None:
     assert not tasks["double"].is_async
 
 
-async def test_a_decorated_function_keeps_its_types() -> None:
+async def test_d51_a_decorated_function_keeps_its_types() -> None:
     tasks = TaskRegistry()
 
     @tasks.task("half")
