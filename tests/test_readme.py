@@ -1,4 +1,4 @@
-"""What the README says is true, and its commands run as they stand.
+"""What the README and the pages of docs/ say is true, and their commands run as they stand.
 
 A block whose fence says `test` is run against a real `taskline serve`, with its own address in
 place of the default one, and this Python's commands in place of those in .venv.
@@ -26,6 +26,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from examples import demo
 from taskline.v1 import admin_service_pb2, task_service_pb2
+from taskline.v1.task_pb2 import TaskError
 from taskline_client.cli import app
 from taskline_service import commands, errors
 from taskline_service.rpc.status import code_of
@@ -34,6 +35,7 @@ from tests.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
@@ -64,9 +66,9 @@ class Block:
     text: str
 
 
-def blocks() -> list[Block]:
-    found, heading = [], ""
-    for match in re.finditer(r"^#+ (.+)$|^```(\w+)(.*)\n((?:.*\n)*?)```$", README, re.MULTILINE):
+def blocks(page: Path) -> list[Block]:
+    found, heading, text = [], "", page.read_text("utf-8")
+    for match in re.finditer(r"^#+ (.+)$|^```(\w+)(.*)\n((?:.*\n)*?)```$", text, re.MULTILINE):
         if match[1]:
             heading = match[1]
             continue
@@ -75,7 +77,7 @@ def blocks() -> list[Block]:
     return found
 
 
-BLOCKS = blocks()
+BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def section(heading: str) -> str:
@@ -164,7 +166,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         if "test" in block.marks and not {"file", "after"} & set(block.marks)
     ],
 )
-def test_its_commands_run_as_they_stand(block: Block, service: Service) -> None:
+def test_the_commands_run_as_they_stand(block: Block, service: Service) -> None:
     printed = service.run(block.language, block.text)
 
     assert printed
@@ -240,6 +242,20 @@ def test_fs2_its_table_of_variables_has_every_one_with_its_commands() -> None:
     }
 
 
+def test_fs2_the_page_about_results_tells_of_every_way_to_end_and_every_limit() -> None:
+    page = (ROOT / "docs" / "results.md").read_text("utf-8")
+
+    assert set(TaskError.DESCRIPTOR.fields_by_name) <= set(re.findall(r"`(\w+)`", page))
+    kinds = {
+        name.removeprefix("TYPE_").lower() for name, number in TaskError.Type.items() if number
+    }
+    (told,) = re.findall(r"`error_type` \| ([\w, ]+) \|", page)
+    assert set(told.split(", ")) == kinds
+    for option in ("--max-input-size", "--max-result-size", "--result-ttl", "--record-ttl"):
+        assert option in page
+    assert {"RESULT_EXPIRED", "TASK_NOT_FOUND"} <= set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", page))
+
+
 async def test_it_names_every_rpc_that_is_not_there_yet(stack: Stack) -> None:
     services = (
         *task_service_pb2.DESCRIPTOR.services_by_name.values(),
@@ -269,11 +285,11 @@ async def code(channel: grpc.aio.Channel, method: MethodDescriptor) -> grpc.Stat
     return grpc.StatusCode.OK
 
 
-def test_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", README)
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))
 
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_its_map_shows_every_folder() -> None:
