@@ -280,6 +280,80 @@ async def test_no_task_occurs_twice_in_a_batch(
     assert status_of(refused.value)[0].metadata["index"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("entries", "index", "reason"),
+    [
+        pytest.param(["good", "taken", "wrong"], "1", "TASK_ALREADY_EXISTS", id="taken first"),
+        pytest.param(["good", "wrong", "taken"], "1", "TASK_TYPE_NOT_FOUND", id="wrong first"),
+    ],
+)
+@pytest.mark.parametrize("validate_only", [False, True])
+async def test_of_a_batch_the_first_entry_that_cannot_be_accepted_is_named(
+    stack_with_tasks: Stack, entries: list[str], index: str, reason: str, validate_only: bool
+) -> None:
+    stub = stack_with_tasks.stub
+    await stub.Enqueue(Request(task_type="which", task_id="taken"))
+    requests = [
+        Request(
+            task_type="nobody.knows" if entry == "wrong" else "which",
+            task_id=entry,
+            validate_only=validate_only,
+        )
+        for entry in entries
+    ]
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.BatchEnqueue(pb.BatchEnqueueRequest(requests=requests))
+
+    info, _ = status_of(refused.value)
+    assert (info.reason, info.metadata["index"]) == (reason, index)
+    assert (await stub.ListTasks(pb.ListTasksRequest())).total_size == 1
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("policy", pb.ConflictPolicy.values())
+async def test_a_taken_id_is_treated_as_the_policy_says_and_checked_just_so(
+    stack_with_tasks: Stack, policy: pb.ConflictPolicy.ValueType, ended: bool
+) -> None:
+    stub = stack_with_tasks.stub
+    first = (await stub.Enqueue(Request(task_type="which", task_id="t"))).task
+    if ended:
+        await stub.CancelTask(pb.CancelTaskRequest(task_id="t"))
+    again = Request(task_type="which", task_id="t", priority=5, conflict_policy=policy)
+    check = Request()
+    check.CopyFrom(again)
+    check.validate_only = True
+
+    if policy in (pb.CONFLICT_POLICY_UNSPECIFIED, pb.CONFLICT_POLICY_REJECT):
+        for refused in (check, again):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await stub.Enqueue(refused)
+            assert error.value.code() is grpc.StatusCode.ALREADY_EXISTS
+            assert status_of(error.value)[0].reason == "TASK_ALREADY_EXISTS"
+        return
+    replaced = policy == pb.CONFLICT_POLICY_REPLACE_TERMINAL and ended
+    checked, answer = await stub.Enqueue(check), await stub.Enqueue(again)
+
+    assert (checked.task.id, checked.task.uid, checked.task.resume_token) == ("", "", "")
+    assert checked.task.priority == answer.task.priority == (5 if replaced else 0)
+    assert (answer.created, answer.task.uid == first.uid) == (replaced, not replaced)
+
+
+async def test_a_repeated_request_is_checked_and_answered_as_the_first_time(
+    stack_with_tasks: Stack,
+) -> None:
+    stub = stack_with_tasks.stub
+    request = Request(task_type="which", request_id="once")
+    first = await stub.Enqueue(request)
+    again = await stub.Enqueue(request)
+    request.validate_only = True
+    checked = await stub.Enqueue(request)
+
+    assert (first.created, again.created, checked.created) == (True, True, True)
+    assert again.task == first.task
+    assert checked.task.id == ""
+
+
 async def test_a_partial_batch_accepts_what_it_can_and_tells_of_the_rest(
     stack_with_tasks: Stack,
 ) -> None:

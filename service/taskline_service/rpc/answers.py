@@ -66,17 +66,21 @@ async def answer(store: TaskStore, new: NewTask, outcome: Enqueued) -> pb.Enqueu
 
 
 async def checked_answer(store: TaskStore, new: NewTask, outcome: Enqueued) -> pb.EnqueueResponse:
-    """The answer to one request that was to be checked only: a new task has no id.
+    """The answer to one request that was to be checked only: its task has no id.
 
     Raises:
         TasklineError: It would not be accepted.
     """
-    if outcome.status not in (EnqueueStatus.CREATED, EnqueueStatus.REPLACED):
-        return await answer(store, new, outcome)
+    if outcome.status in (EnqueueStatus.CREATED, EnqueueStatus.REPLACED):
+        response = pb.EnqueueResponse(task=task_to_pb(_would_be(new)))
+    else:
+        response = await answer(store, new, outcome)
+    for name in ("id", "uid", "resume_token"):
+        response.task.ClearField(name)
+    return response
+
+
+def _would_be(new: NewTask) -> Task:
     waits = bool(new.delay or new.spec.scheduled_ahead)
     state = TaskState.SCHEDULED if waits else TaskState.QUEUED
-    task = Task(spec=new.spec, state=state, sequence=0, revision=0, input_size=len(new.spec.input))
-    message = task_to_pb(task)
-    for name in ("id", "uid", "resume_token"):
-        message.ClearField(name)
-    return pb.EnqueueResponse(task=message, created=False)
+    return Task(spec=new.spec, state=state, sequence=0, revision=0, input_size=len(new.spec.input))

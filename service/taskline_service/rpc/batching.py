@@ -37,7 +37,7 @@ async def batch_enqueue(
     _check_whole(request.requests)
     good, refused = await _read(request.requests, catalog, max_input_size)
     if refused and not request.allow_partial:
-        raise _at(refused[0])
+        raise _at(await _first_refused(good, refused[0], store))
     outcomes = await _write(
         [new for _, new in good],
         store,
@@ -92,6 +92,18 @@ async def _read(
         except TasklineError as error:
             refused.append(_Refused(index, error))
     return good, refused
+
+
+async def _first_refused(
+    good: Sequence[tuple[int, NewTask]], invalid: _Refused, store: TaskStore
+) -> _Refused:
+    """The first entry that cannot be accepted: before an invalid one, an id may be taken."""
+    before = [(index, new) for index, new in good if index < invalid.index]
+    outcomes = await store.check([new for _, new in before])
+    for (index, new), outcome in zip(before, outcomes, strict=True):
+        if (error := refusal(new, outcome)) is not None:
+            return _Refused(index, error)
+    return invalid
 
 
 async def _write(
