@@ -6,6 +6,7 @@ import signal
 from asyncio.subprocess import PIPE
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from google.protobuf import json_format
@@ -17,7 +18,8 @@ from taskline_client.cli.live import LiveBoard
 from taskline_service import TaskContext
 from taskline_service.limits import LONGEST_WAIT
 from taskline_service.rpc.interceptor import RpcInterceptor
-from tests.relay import relay_of_server
+from taskline_service.store import RedisAddress
+from tests.faults.proxy import Proxy
 from tests.requirements.shell import TASKLINE, taskline
 from tests.requirements.wire import State, enqueue, get_task, result_within
 from tests.stack import Stack
@@ -146,16 +148,18 @@ async def test_f12_2_a_watch_whose_connection_breaks_again_and_again_loses_nothi
         while (step := await steps.get()) < 6:
             await ctx.log(f"step {step}")
 
-    async with stack.worker(), relay_of_server(stack.address).listening() as relay:
+    host, port = stack.address.split(":")
+    async with stack.worker(), Proxy(RedisAddress(host=host, port=int(port))) as proxy:
         task = await enqueue(stack, "steps")
-        process = await watching(relay.address, task.id)
+        process = await watching(urlsplit(proxy.url).netloc, task.id)
         lines = await lines_until("RUNNING", process)
         cuts = 0
         for step in range(6):
             steps.put_nowait(step)
             if step % 2:  # also while nothing is on its way
                 lines += await lines_until(f"log: step {step}", process)
-            cuts += relay.cut()
+            cuts += proxy.connections
+            proxy.reset()
         steps.put_nowait(6)
         _, rest = await process.communicate()
 

@@ -14,7 +14,7 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_client import events
 from taskline_client._convert import error_from
 from taskline_service.store import Redis, TaskStore, parse_redis_url
-from tests.relay import relay_of_store
+from tests.faults.proxy import Proxy
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.shell import taskline
 from tests.requirements.wire import State, enqueue, get_result, get_task, listed, result_within
@@ -27,16 +27,17 @@ MIB = 1 << 20
 async def test_o28_a_call_that_finds_no_store_is_unavailable_and_says_so(
     store: TaskStore, redis_url: str
 ) -> None:
-    async with relay_of_store(parse_redis_url(redis_url).path).listening() as relay:
-        address = parse_redis_url(f"redis://{relay.address}")
+    async with Proxy(parse_redis_url(redis_url)) as proxy:
+        address = parse_redis_url(proxy.url)
         async with (
             Redis(address) as redis,
             Stack.running(TaskStore(redis, store.keys), address) as stack,
         ):
-            relay.cut(refuse=True)
+            proxy.refuse()
+            proxy.reset()
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await stack.stub.GetTask(service.GetTaskRequest(task_id="t"))
-            relay.cut()
+            await proxy.accept()
 
     trailers = dict(failed.value.trailing_metadata() or ())
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
