@@ -15,7 +15,7 @@ from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client import TaskClient
 from taskline_service import TaskRegistry
-from taskline_service.limits import DEFAULT_SIZES, PayloadSizes
+from taskline_service.limits import DEFAULT_SIZES, LONGEST_WAIT, PayloadSizes
 from taskline_service.queue_order import QueueChoice
 from taskline_service.rpc import RpcServer
 from taskline_service.store import RedisAddress, TaskStore
@@ -49,7 +49,12 @@ class Stack:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, store: TaskStore, redis: RedisAddress, *, sizes: PayloadSizes = DEFAULT_SIZES
+        cls,
+        store: TaskStore,
+        redis: RedisAddress,
+        *,
+        sizes: PayloadSizes = DEFAULT_SIZES,
+        longest_wait: timedelta = LONGEST_WAIT,
     ) -> AsyncIterator[Self]:
         """Serve until the block ends."""
         tasks = TaskRegistry()
@@ -57,7 +62,7 @@ class Stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
             upkeep = group.create_task(Upkeep(store).run())
             stack.callback(upkeep.cancel)
-            server = RpcServer(store, redis, tasks, sizes=sizes)
+            server = RpcServer(store, redis, tasks, sizes=sizes, longest_wait=longest_wait)
             port = await stack.enter_async_context(server.serving("127.0.0.1:0"))
             address = f"127.0.0.1:{port}"
             client = await stack.enter_async_context(TaskClient(address))

@@ -162,6 +162,14 @@ def serve(
             help="Waiting tasks that a queue may have before it takes no more; 0 for no limit.",
         ),
     ] = 0,
+    max_wait: Annotated[
+        float,
+        typer.Option(
+            envvar="TASKLINE_MAX_WAIT",
+            metavar="SECONDS",
+            help="How long one GetResult waits at most; clients call again to wait longer.",
+        ),
+    ] = config.DEFAULT_MAX_WAIT_S,
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
@@ -195,6 +203,7 @@ def serve(
             result_ttl_s=result_ttl,
             record_ttl_s=record_ttl,
             max_queued=max_queued,
+            max_wait_s=max_wait,
             insecure=insecure,
             reflection=reflection,
             log_level=log_level,

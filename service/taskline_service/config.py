@@ -28,6 +28,7 @@ DEFAULT_LEASE_S = 30.0
 DEFAULT_GRACE_S = 30.0
 DEFAULT_MAX_INPUT_SIZE = limits.MAX_INPUT_BYTES
 DEFAULT_MAX_RESULT_SIZE = limits.MAX_RESULT_BYTES
+DEFAULT_MAX_WAIT_S = limits.LONGEST_WAIT.total_seconds()
 DEFAULT_RESULT_TTL_S = 24 * 3600.0
 DEFAULT_RECORD_TTL_S = 7 * 24 * 3600.0
 
@@ -57,6 +58,8 @@ class ServeConfig:
     record_ttl: timedelta
     # Waiting tasks that a queue may have before Enqueue is refused; 0 for no limit.
     max_queued: int
+    # How long GetResult waits at most.
+    longest_wait: timedelta
     log_level: LogLevel
 
     @classmethod
@@ -77,6 +80,7 @@ class ServeConfig:
         result_ttl_s: float = DEFAULT_RESULT_TTL_S,
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
         max_queued: int = 0,
+        max_wait_s: float = DEFAULT_MAX_WAIT_S,
         insecure: bool = False,
         reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
@@ -103,6 +107,7 @@ class ServeConfig:
             result_ttl=result_ttl,
             record_ttl=record_ttl,
             max_queued=option_values.not_negative("--max-queued", max_queued),
+            longest_wait=option_values.span("--max-wait", max_wait_s, least=1, most=86400),
             log_level=log_level,
         )
 

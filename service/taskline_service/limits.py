@@ -47,4 +47,5 @@ DEFAULT_SIZES = PayloadSizes()
 
 LONGEST_SPAN = timedelta(days=365)
 LONGEST_STATS_WINDOW = timedelta(hours=24)
+# Of one GetResult, unless configured.
 LONGEST_WAIT = timedelta(minutes=5)

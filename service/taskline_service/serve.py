@@ -54,7 +54,14 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             )
         )
         sizes = PayloadSizes(max_input=config.max_input_size, max_result=config.max_result_size)
-        server = RpcServer(store, address, tasks, reflection=config.reflection, sizes=sizes)
+        server = RpcServer(
+            store,
+            address,
+            tasks,
+            reflection=config.reflection,
+            sizes=sizes,
+            longest_wait=config.longest_wait,
+        )
         supervisor = Supervisor(
             worker_command(config),
             count=config.workers,

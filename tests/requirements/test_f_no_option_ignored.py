@@ -199,6 +199,7 @@ SERVICE: dict[str, tuple[Command, Command]] = {
         )
     },
     "serve --max-input-size": (SERVE, ("--max-input-size", "600")),
+    "serve --max-wait": (SERVE, ("--max-wait", "7")),
     "serve --max-queued": (SERVE, ("--max-queued", "6")),
     "worker --tasks": (("worker",), ("--tasks", "m:t")),
     "worker --queues": (WORKER, ("--queues", "a,b")),

@@ -19,8 +19,8 @@ from google.protobuf.message_factory import GetMessageClass
 from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
-from taskline_service import TaskContext
-from taskline_service.rpc import waiting
+from taskline_service import TaskContext, TaskRegistry
+from taskline_service.store import TaskStore, parse_redis_url
 from tests.requirements.wire import State, get_task, listed, result_within
 from tests.stack import Stack
 
@@ -43,35 +43,49 @@ METHODS: dict[str, MethodDescriptor] = {m.input_type.name: m for s in SERVICES f
 
 
 @pytest.fixture
-async def world(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stack]:
+async def world(store: TaskStore, redis_url: str) -> AsyncIterator[Stack]:
     """Tasks that have completed ("done"), failed ("failed") and wait ("waits")."""
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", timedelta(milliseconds=50))
+    briefly = timedelta(milliseconds=50)
+    address = parse_redis_url(redis_url)
+    async with AsyncExitStack() as running:
+        stack = await running.enter_async_context(
+            Stack.running(store, address, longest_wait=briefly)
+        )
+        register_tasks(stack.tasks)
+        for _ in range(2):
+            await running.enter_async_context(stack.worker(queues=["default"]))
+        for request in TASKS:
+            await stack.stub.Enqueue(json_format.ParseDict(request, service.EnqueueRequest()))
+        for ended in ("done", "failed"):
+            await result_of(stack, ended)
+        yield stack
 
-    @stack.tasks.task("gives")
+
+TASKS: list[dict[str, Any]] = [
+    {"taskType": "gives", "taskId": "done", "labels": {"k": "v"}},
+    {"taskType": "fails", "taskId": "failed"},
+    {"taskType": "waits", "taskId": "waits"},
+]
+
+
+def register_tasks(tasks: TaskRegistry) -> None:
+    @tasks.task("gives")
     async def gives(ctx: TaskContext, *, number: int = 1) -> dict[str, int]:
         await ctx.log("gives")
         return {"number": number}
 
-    @stack.tasks.task("fails", max_attempts=2, initial_backoff=timedelta(0))
+    @tasks.task("fails", max_attempts=2, initial_backoff=timedelta(0))
     async def fails() -> None:
         raise ValueError("no good")
 
-    @stack.tasks.task("waits", queue="elsewhere")
+    @tasks.task("waits", queue="elsewhere")
     async def waits() -> None: ...
 
-    requests: list[dict[str, Any]] = [
-        {"taskType": "gives", "taskId": "done", "labels": {"k": "v"}},
-        {"taskType": "fails", "taskId": "failed"},
-        {"taskType": "waits", "taskId": "waits"},
-    ]
-    async with AsyncExitStack() as workers:
-        for _ in range(2):
-            await workers.enter_async_context(stack.worker(queues=["default"]))
-        for request in requests:
-            await stack.stub.Enqueue(json_format.ParseDict(request, service.EnqueueRequest()))
-        for ended in ("done", "failed"):
-            await result_within(stack, ended)
-        yield stack
+
+async def result_of(stack: Stack, task_id: str) -> None:
+    """Wait for its end; no call waits long in this world."""
+    while not (await result_within(stack, task_id)).task.HasField("end_time"):
+        pass
 
 
 def plain(message: Message) -> Any:
@@ -112,7 +126,7 @@ async def the_task(stack: Stack, request: Message) -> Any:
         return plain(answer)
     runs = answer.task.queue == "default" and answer.task.state == State.STATE_QUEUED
     if runs:
-        await result_within(stack, answer.task.id)
+        await result_of(stack, answer.task.id)
     task = await get_task(stack, answer.task.id)
     seen = plain(task)
     if task.id not in str(request):

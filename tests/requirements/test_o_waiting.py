@@ -6,10 +6,11 @@ from datetime import timedelta
 import grpc
 import pytest
 
+from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import TaskNotFound
-from taskline_service.rpc import waiting
+from taskline_service.store import TaskStore, parse_redis_url
 from tests.requirements.wire import State, enqueue, result_within
 from tests.stack import Stack
 
@@ -101,18 +102,23 @@ async def test_o8_c3_ft5_a_wait_is_over_a_little_before_the_deadline_of_the_call
     assert response.wait_timed_out
 
 
-async def test_o8_a_wait_is_never_longer_than_the_longest_of_the_server(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+async def test_o8_f7_2_a_wait_is_never_longer_than_the_longest_of_the_server(
+    store: TaskStore, redis_url: str
 ) -> None:
-    @stack.tasks.task("never.run")
-    async def never_run() -> None: ...
+    longest = timedelta(milliseconds=50)
+    address = parse_redis_url(redis_url)
+    async with Stack.running(store, address, longest_wait=longest) as stack:
 
-    monkeypatch.setattr(waiting, "LONGEST_WAIT", timedelta(milliseconds=50))
-    task = await enqueue(stack, "never.run")
-    async with asyncio.timeout(5):
-        response = await result_within(stack, task.id, timedelta(minutes=1))
+        @stack.tasks.task("never.run")
+        async def never_run() -> None: ...
+
+        task = await enqueue(stack, "never.run")
+        async with asyncio.timeout(5):
+            response = await result_within(stack, task.id, timedelta(minutes=1))
+        info = await stack.admin.GetServerInfo(admin.GetServerInfoRequest())
 
     assert response.wait_timed_out
+    assert info.max_wait.ToTimedelta() == longest
 
 
 async def test_o8_a_caller_that_goes_away_leaves_nothing_behind(stack: Stack) -> None:

@@ -94,6 +94,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
         "TASKLINE_RESULT_TTL": "8",
         "TASKLINE_RECORD_TTL": "9",
         "TASKLINE_MAX_QUEUED": "6",
+        "TASKLINE_MAX_WAIT": "11",
         "TASKLINE_LOG_LEVEL": "debug",
     }
 
@@ -115,6 +116,7 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
             result_ttl_s=8,
             record_ttl_s=9,
             max_queued=6,
+            max_wait_s=11,
             log_level=LogLevel.DEBUG,
         )
     ]

@@ -37,6 +37,7 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         result_ttl=timedelta(hours=24),
         record_ttl=timedelta(days=7),
         max_queued=0,
+        longest_wait=timedelta(minutes=5),
         log_level=LogLevel.INFO,
     )
 
@@ -143,6 +144,7 @@ def test_listening_beyond_loopback_needs_insecure(text: str) -> None:
         ({"tasks": "m:t", "workers": -1}, "--workers", "at least 0"),
         ({"concurrency": 0}, "--concurrency", "at least 1"),
         ({"max_queued": -1}, "--max-queued", "at least 0"),
+        ({"max_wait_s": 0}, "--max-wait", "from 1 to 86400 seconds"),
         ({"lease_s": 0.5}, "--lease", "from 1 to 86400 seconds"),
         ({"lease_s": float("nan")}, "--lease", "from 1"),
         ({"lease_s": float("inf")}, "--lease", "from 1"),

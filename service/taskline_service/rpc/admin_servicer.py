@@ -1,5 +1,6 @@
 """AdminService: what operators see and do."""
 
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from taskline.v1 import admin_service_pb2 as pb
 from taskline.v1.admin_service_pb2_grpc import AdminServiceServicer
 from taskline.v1.task_service_pb2 import TaskFilter
-from taskline_service.limits import LONGEST_WAIT, PayloadSizes
+from taskline_service.limits import PayloadSizes
 from taskline_service.rpc import bulk, fields, tokens
 from taskline_service.rpc.convert import (
     duration,
@@ -35,11 +36,18 @@ class AdminServicer(AdminServiceServicer):
     """Operates the deployment."""
 
     def __init__(
-        self, store: TaskStore, directory: Directory, *, sizes: PayloadSizes, started_us: int
+        self,
+        store: TaskStore,
+        directory: Directory,
+        *,
+        sizes: PayloadSizes,
+        longest_wait: timedelta,
+        started_us: int,
     ) -> None:
         self._store = store
         self._directory = directory
         self._sizes = sizes
+        self._longest_wait = longest_wait
         self._started_us = started_us
 
     async def GetServerInfo(
@@ -58,7 +66,7 @@ class AdminServicer(AdminServiceServicer):
             partitions=PARTITIONS,
             max_input_size=self._sizes.max_input,
             max_result_size=self._sizes.max_result,
-            max_wait=duration(LONGEST_WAIT),
+            max_wait=duration(self._longest_wait),
             default_result_ttl=duration(self._store.result_ttl),
             record_ttl=duration(self._store.record_ttl),
         )

@@ -13,7 +13,7 @@ from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from taskline_service.errors import StoreUnavailable
-from taskline_service.limits import DEFAULT_SIZES, MIB, PayloadSizes
+from taskline_service.limits import DEFAULT_SIZES, LONGEST_WAIT, MIB, PayloadSizes
 from taskline_service.rpc import health as rpc_health
 from taskline_service.rpc.admin_servicer import AdminServicer
 from taskline_service.rpc.catalog import TaskCatalog
@@ -74,6 +74,7 @@ class RpcServer:
         *,
         reflection: bool = True,
         sizes: PayloadSizes = DEFAULT_SIZES,
+        longest_wait: timedelta = LONGEST_WAIT,
     ) -> None:
         """Prepare to serve.
 
@@ -83,6 +84,7 @@ class RpcServer:
             tasks: Task types whose code is here; the others are known from the store.
             reflection: Whether callers may ask what there is to call.
             sizes: The largest payloads; the workers have to be told the same.
+            longest_wait: How long GetResult waits at most.
         """
         self._store = store
         directory = Directory(store.redis, store.keys)
@@ -92,10 +94,23 @@ class RpcServer:
         self._health = Health(SERVICE_NAMES)
         self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_options(sizes))
         self._reflection = reflection
-        self._tasks = TaskServicer(store, self._hub, self._catalog, self._lifetime, sizes)
+        self._tasks = TaskServicer(
+            store,
+            self._hub,
+            self._catalog,
+            self._lifetime,
+            sizes=sizes,
+            longest_wait=longest_wait,
+        )
         add_TaskServiceServicer_to_server(self._tasks, self._server)
         add_AdminServiceServicer_to_server(
-            AdminServicer(store, directory, sizes=sizes, started_us=time.time_ns() // 1000),
+            AdminServicer(
+                store,
+                directory,
+                sizes=sizes,
+                longest_wait=longest_wait,
+                started_us=time.time_ns() // 1000,
+            ),
             self._server,
         )
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from taskline.v1 import task_pb2
@@ -67,13 +68,16 @@ class TaskServicer(TaskServiceServicer):
         hub: EventHub,
         catalog: TaskCatalog,
         lifetime: Lifetime,
+        *,
         sizes: PayloadSizes,
+        longest_wait: timedelta,
     ) -> None:
         self._store = store
         self._hub = hub
         self._catalog = catalog
         self._lifetime = lifetime
         self._sizes = sizes
+        self._longest_wait = longest_wait
         self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -153,7 +157,10 @@ class TaskServicer(TaskServiceServicer):
     ) -> pb.GetResultResponse:
         task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
         wait = waiting.wait_seconds(
-            request, now_us=time.time_ns() // 1000, remaining=context.time_remaining()
+            request,
+            longest=self._longest_wait,
+            now_us=time.time_ns() // 1000,
+            remaining=context.time_remaining(),
         )
         task, result = await waiting.outcome(
             self._store, self._hub, self._lifetime, task_id, wait=wait or 0.0

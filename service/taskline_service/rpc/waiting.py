@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.limits import LONGEST_WAIT
 from taskline_service.rpc import fields
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.store import End, EventHub, Gap, Mailbox, TaskStore
@@ -15,11 +15,12 @@ _DEADLINE_MARGIN_S = 0.2
 
 
 def wait_seconds(
-    request: pb.GetResultRequest, *, now_us: int, remaining: float | None
+    request: pb.GetResultRequest, *, longest: timedelta, now_us: int, remaining: float | None
 ) -> float | None:
     """How long to wait for the end of the task; None if the call does not ask for that.
 
-    `remaining` is what is left of the call's deadline, in seconds.
+    `longest` is the longest wait of the server, `remaining` what is left of the call's deadline,
+    in seconds.
 
     Raises:
         InvalidInput: The limit is not a valid span or instant.
@@ -27,7 +28,7 @@ def wait_seconds(
     check, limit = fields.Checker(), request.WhichOneof("limit")
     if limit is None and not request.wait:
         return None
-    seconds = LONGEST_WAIT.total_seconds()
+    seconds = longest.total_seconds()
     if limit == "timeout":
         span = check.span("timeout", request.timeout)
         seconds = min(seconds, span.total_seconds() if span else 0.0)
