@@ -20,7 +20,9 @@ from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.store.values import Completion
 from taskline_service.task import TERMINAL_STATES, TaskState
+from taskline_service.worker.worker import HEARTBEAT_EVERY_S
 from tests.census import all_keys
+from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.shell import serving
 from tests.requirements.wire import State, get_task, states_told, whole_life
 from tests.stack import Stack
@@ -58,6 +60,63 @@ async def each_state(store: TaskStore) -> None:
     for state in (S for S in TaskState if S is not TaskState.QUEUED):
         await reach(store, state, state)
     await enqueue(store, TaskState.QUEUED.value)
+
+
+async def test_queues_are_listed_by_name_with_what_is_on_them(stack: Stack) -> None:
+    async with one_task_in_each_state(stack) as ids:
+        waiting = await get_task(stack, ids[State.STATE_QUEUED])
+        first = await stack.admin.ListQueues(pb.ListQueuesRequest(page_size=1))
+        rest = await stack.admin.ListQueues(pb.ListQueuesRequest(page_token=first.next_page_token))
+        now = (await stack.admin.GetServerInfo(pb.GetServerInfoRequest())).store_time
+
+    (default,), (elsewhere,) = first.queues, rest.queues
+    assert (default.name, elsewhere.name, rest.next_page_token) == ("default", "elsewhere", "")
+    # Waiting for their time: one that is scheduled, and one that is retried.
+    assert (default.queued_count, default.scheduled_count, default.running_count) == (0, 2, 1)
+    assert (elsewhere.queued_count, elsewhere.scheduled_count, elsewhere.running_count) == (1, 0, 0)
+    assert default.oldest_age.ToTimedelta() == timedelta(0)
+    age = now.ToDatetime() - waiting.schedule_time.ToDatetime()
+    assert timedelta(0) < elsewhere.oldest_age.ToTimedelta() <= age
+    assert (default.max_queued, default.paused) == (0, False)
+
+
+# Workers
+
+
+async def test_workers_are_listed_with_what_they_run_now(stack: Stack) -> None:
+    go = asyncio.Event()
+
+    @stack.tasks.task("waits", queue="text")
+    async def waits() -> None:
+        await go.wait()
+
+    async def listed(**told: Any) -> pb.Worker:
+        """The worker, once it is told of like this; sooner than it has to say that it lives."""
+        async with asyncio.timeout(HEARTBEAT_EVERY_S - 1):
+            while True:
+                (worker,) = (await stack.admin.ListWorkers(pb.ListWorkersRequest())).workers
+                if all(getattr(worker, name) == value for name, value in told.items()):
+                    return worker
+
+    handle = await stack.client.enqueue("waits")
+    async with stack.worker(queues=["text"], concurrency=3) as working:
+        await stack.until(handle.id, lambda task: task.state == State.STATE_RUNNING)
+        busy = await listed(running_task_ids=[handle.id])
+        go.set()
+        await handle.result()
+        idle = await listed(running_task_ids=[])
+        go.clear()
+        again = await stack.client.enqueue("waits")
+        await stack.until(again.id, lambda task: task.state == State.STATE_RUNNING)
+        working.stop()
+        await listed(draining=True)
+        go.set()
+        await again.result()
+
+    assert (list(busy.queues), list(busy.task_types), busy.concurrency) == (["text"], ["waits"], 3)
+    assert busy.start_time.ToNanoseconds() <= busy.heartbeat_time.ToNanoseconds()
+    assert busy.heartbeat_time.ToNanoseconds() < idle.heartbeat_time.ToNanoseconds()
+    assert busy.id == idle.id == (await handle.get()).worker
 
 
 # Queues

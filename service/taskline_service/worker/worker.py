@@ -30,6 +30,7 @@ CLAIMS_PER_CALL = 64
 # Wake-ups are hints: an idle worker also looks by itself, after about a second.
 LOOK_EVERY_S = (0.5, 1.5)
 HEARTBEAT_EVERY_S = 5.0
+_NEWS_EVERY_S = 0.5
 HEARTBEAT_TTL = timedelta(seconds=15)
 _PAUSE_IN_TROUBLE_S = 0.5
 
@@ -267,12 +268,17 @@ class Worker:
     # Signs of life
 
     async def _beat(self) -> None:
+        """Say that it lives, and soon after it changes, what it runs."""
+        told, due = tuple[object, ...](), 0.0
         while True:
-            try:
-                await self._heartbeat()
-            except TasklineError as error:
-                log.debug("heartbeat: %s", error)
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
+            doing = (self._stopping, *self._running)
+            if doing != told or time.monotonic() >= due:
+                try:
+                    await self._heartbeat()
+                except TasklineError as error:
+                    log.debug("heartbeat: %s", error)
+                told, due = doing, time.monotonic() + HEARTBEAT_EVERY_S
+            await asyncio.sleep(_NEWS_EVERY_S)
 
     async def _heartbeat(self, *, leaving: bool = False) -> None:
         about = WorkerInfo(
