@@ -354,8 +354,9 @@ async def test_a_repeated_request_is_checked_and_answered_as_the_first_time(
     assert checked.task.id == ""
 
 
+@pytest.mark.parametrize("validate_only", [False, True])
 async def test_a_partial_batch_accepts_what_it_can_and_tells_of_the_rest(
-    stack_with_tasks: Stack,
+    stack_with_tasks: Stack, validate_only: bool
 ) -> None:
     stub = stack_with_tasks.stub
     await stub.Enqueue(Request(task_type="which", task_id="taken"))
@@ -365,18 +366,36 @@ async def test_a_partial_batch_accepts_what_it_can_and_tells_of_the_rest(
         Request(task_type="nobody.knows"),
         Request(task_type="add", input=task_pb2.Payload(json_bytes=b"{}")),
     ]
+    for request in requests:
+        request.validate_only = validate_only
 
     response = await stub.BatchEnqueue(
         pb.BatchEnqueueRequest(requests=requests, allow_partial=True)
     )
 
-    assert [answer.task.id for answer in response.responses] == ["good", "", "", ""]
+    accepted = "" if validate_only else "good"
+    assert [answer.task.id for answer in response.responses] == [accepted, "", "", ""]
+    assert [answer.HasField("task") for answer in response.responses] == [True, *[False] * 3]
     assert [(failure.index, failure.reason) for failure in response.failures] == [
         (1, "TASK_ALREADY_EXISTS"),
         (2, "TASK_TYPE_NOT_FOUND"),
         (3, "INVALID_INPUT"),
     ]
     assert [v.field for v in response.failures[2].field_violations] == ["input.a", "input.b"]
+    known = (await stub.ListTasks(pb.ListTasksRequest())).total_size
+    assert known == (1 if validate_only else 2)
+
+
+async def test_validate_only_must_be_the_same_in_all_of_a_batch(stack_with_tasks: Stack) -> None:
+    requests = [Request(task_type="which", validate_only=v) for v in (False, True)]
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.BatchEnqueue(
+            pb.BatchEnqueueRequest(requests=requests, allow_partial=True)
+        )
+
+    assert status_of(refused.value)[1] == ["requests"]
+    assert (await stack_with_tasks.stub.ListTasks(pb.ListTasksRequest())).total_size == 0
 
 
 async def test_a_thousand_wrong_fields_are_told_within_one_status(stack_with_tasks: Stack) -> None:
