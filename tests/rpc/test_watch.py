@@ -13,7 +13,9 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
 from taskline_service.errors import ServerDraining
 from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.rpc.watching import WatchOptions, WatchStream
+from taskline_service.rpc.watch_messages import EventMessages
+from taskline_service.rpc.watch_options import WatchOptions
+from taskline_service.rpc.watching import WatchStream
 from taskline_service.store import EventHub
 from tests.stack import Stack
 
@@ -150,6 +152,14 @@ async def running_hub(stack: Stack) -> AsyncIterator[EventHub]:
         running.cancel()
 
 
+def stream_of(
+    stack: Stack, hub: EventHub, task_ids: Sequence[str], *, lifetime: Lifetime | None = None
+) -> WatchStream:
+    """A watch without a call around it: it waits wherever its events are not taken."""
+    messages, alive = EventMessages(stack.store), lifetime or Lifetime()
+    return WatchStream(stack.store, hub, alive, messages, task_ids, options=WatchOptions())
+
+
 async def heard(hub: EventHub, stack: Stack) -> None:
     """Returns when the hub has handed out everything that has happened."""
     present = int(await stack.store.redis.call(b"GET", stack.store.keys.revision))
@@ -190,7 +200,7 @@ async def test_a_slow_watcher_can_continue_from_conflated_progress(stack: Stack)
         await held.running(stack, "a")
         await stack.stub.Enqueue(later)
         async with running_hub(stack) as hub:
-            stream = WatchStream(stack.store, hub, Lifetime(), ["a", "b"], WatchOptions())
+            stream = stream_of(stack, hub, ["a", "b"])
             async with contextlib.aclosing(stream.events()) as events:
                 await anext(events), await anext(events)
 
@@ -243,7 +253,7 @@ async def test_a_watcher_too_slow_to_follow_is_shown_its_tasks_anew(
                 pb.EnqueueRequest(task_type="held", task_id=task_id, delay=Duration(seconds=60))
             )
         async with running_hub(stack) as hub:
-            stream = WatchStream(stack.store, hub, Lifetime(), ids, WatchOptions())
+            stream = stream_of(stack, hub, ids)
             async with contextlib.aclosing(stream.events()) as events:
                 seen = [await anext(events) for _ in ids]
                 await stack.stub.CancelTask(pb.CancelTaskRequest(task_id="e"))
@@ -297,7 +307,7 @@ async def test_the_end_of_a_task_is_not_mixed_with_its_replacement(stack: Stack)
         await enqueue(stack, "held", "a")
         await watched(stack, ["a"])
         async with running_hub(stack) as hub:
-            stream = WatchStream(stack.store, hub, Lifetime(), ["a"], WatchOptions())
+            stream = stream_of(stack, hub, ["a"])
             async with contextlib.aclosing(stream.events()) as events:
                 await anext(events)
                 held.go.clear()
@@ -344,7 +354,7 @@ async def test_a_server_that_drains_ends_watches_that_have_just_had_an_event(sta
     async with stack.worker():
         await held.running(stack, "a")
         async with running_hub(stack) as hub:
-            stream = WatchStream(stack.store, hub, lifetime, ["a"], WatchOptions())
+            stream = stream_of(stack, hub, ["a"], lifetime=lifetime)
             async with contextlib.aclosing(stream.events()) as events:
                 await anext(events)
                 await held.report(stack, "a")

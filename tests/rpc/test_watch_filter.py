@@ -17,10 +17,12 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
 from taskline_service.errors import ResumeTokenExpired
 from taskline_service.limits import MAX_WATCHES
-from taskline_service.rpc import filter_watching
-from taskline_service.rpc.filter_watching import FilterWatch, Selection
+from taskline_service.rpc import filter_telling
+from taskline_service.rpc.filter_selection import Selection
+from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.rpc.watching import WatchOptions
+from taskline_service.rpc.watch_messages import EventMessages
+from taskline_service.rpc.watch_options import WatchOptions
 from taskline_service.store import EventHub
 from taskline_service.store.values import Completion, Conflict, Failure
 from taskline_service.task import TaskState
@@ -379,7 +381,10 @@ def whole_store(
     async def begin() -> None:
         begun.set()
 
-    stream = FilterWatch(stack.store, hub, Lifetime(), Selection(), WatchOptions())
+    messages = EventMessages(stack.store)
+    stream = FilterWatch(
+        stack.store, hub, Lifetime(), messages, Selection(), options=WatchOptions()
+    )
     return stream.events(on_begun=begin), begun
 
 
@@ -431,7 +436,7 @@ async def test_what_is_too_far_behind_for_the_log_ends_as_expired(
 async def test_tasks_that_were_forgotten_are_shown_again_and_say_so(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filter_watching, "MAX_FOLLOWED_BY_FILTER", 2)
+    monkeypatch.setattr(filter_telling, "MAX_FOLLOWED_BY_FILTER", 2)
     async with watching(stack) as call:
         seen = Events()
         for task_id in ("a", "b", "c"):

@@ -14,11 +14,9 @@ from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service import TaskContext
-from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.rpc.watching import WatchOptions, WatchStream
 from taskline_service.store.values import Completion
 from taskline_service.task import Claim
-from tests.rpc.test_watch import running_hub, told
+from tests.rpc.test_watch import running_hub, stream_of, told
 from tests.stack import Stack
 from tests.store.making import AN_HOUR, claim_all, enqueue, new_task
 
@@ -80,7 +78,7 @@ async def test_a_reader_that_never_reads_costs_little_and_no_other_watcher_anyth
         stalled = TaskServiceStub(channel).Watch(request)
         await stalled.read()  # and never again
         async with running_hub(stack) as hub:
-            stream = WatchStream(stack.store, hub, Lifetime(), ["a"], WatchOptions())
+            stream = stream_of(stack, hub, ["a"])
             async with contextlib.aclosing(stream.events()) as unread:
                 await anext(unread)
                 reader = stack.stub.Watch(request)
@@ -170,11 +168,11 @@ async def test_many_tasks_that_change_while_they_are_introduced_are_told_once(
 
     async with running_hub(stack) as hub:
         stack.store.get_many = changing  # type: ignore[method-assign, assignment]
-        stream = WatchStream(stack.store, hub, Lifetime(), ids, WatchOptions())
+        stream = stream_of(stack, hub, ids)
         async with contextlib.aclosing(stream.events()) as events:
             seen = [await anext(events) for _ in range(cut)]
         stack.store.get_many = read  # type: ignore[method-assign]
-        stream = WatchStream(stack.store, hub, Lifetime(), ids, WatchOptions())
+        stream = stream_of(stack, hub, ids)
         for task_id in ids:
             await stack.store.cancel(task_id)
         async with contextlib.aclosing(stream.events(resume_token=seen[-1].resume_token)) as rest:

@@ -9,7 +9,7 @@ from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.enums import is_full, payload_format
-from taskline_service.rpc.filter_watching import CONDITIONS, Selection
+from taskline_service.rpc.filter_selection import CONDITIONS, Selection
 from taskline_service.rpc.filtering import query_of_filter
 from taskline_service.store.values import ListQuery, TaskPage
 

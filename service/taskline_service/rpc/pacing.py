@@ -13,6 +13,7 @@ class Pacing:
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval.total_seconds()
+        self._clock = asyncio.get_running_loop().time
         # The event, and when it may be sent.
         self._held: dict[str, tuple[Event, float]] = {}
         # Of those only that still hold something back.
@@ -39,7 +40,7 @@ class Pacing:
         held = self._held.pop(event.task_id, None)
         if not isinstance(event.change, Progress):
             return [held[0], event] if held else [event]
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         due_at = self._sent_at.get(event.task_id, now - self._interval) + self._interval
         if due_at > now:
             self._held[event.task_id] = (event, due_at)
@@ -48,7 +49,7 @@ class Pacing:
 
     def take_due(self) -> list[Event]:
         """What was held back for long enough."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         due = [task_id for task_id, (_, at) in self._held.items() if at <= now]
         return [self._held.pop(task_id)[0] for task_id in due]
 
@@ -56,7 +57,7 @@ class Pacing:
         """Take note of what has been sent."""
         if not isinstance(event.change, Progress):
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         self._sent_at[event.task_id] = now
         self._sent_at.move_to_end(event.task_id)
         while next(iter(self._sent_at.values())) <= now - self._interval:

@@ -7,7 +7,7 @@ the contract.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,6 @@ from taskline_service import telemetry
 from taskline_service.errors import InvalidInput
 from taskline_service.limits import (
     MAX_ANSWERED_RESULT_BYTES,
-    MAX_WATCHED_TASKS,
     MAX_WATCHES,
     PayloadSizes,
 )
@@ -32,17 +31,15 @@ from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.enums import is_full, payload_format
-from taskline_service.rpc.filter_watching import CONDITIONS, FilterWatch, Selection
+from taskline_service.rpc.filter_selection import Selection
+from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.rpc.places import Places
-from taskline_service.rpc.watching import (
-    SHORTEST_HEARTBEAT_INTERVAL,
-    SHORTEST_PROGRESS_INTERVAL,
-    WatchOptions,
-    WatchStream,
-)
+from taskline_service.rpc.watch_messages import EventMessages
+from taskline_service.rpc.watch_options import WatchOptions, options_of
+from taskline_service.rpc.watching import WatchStream
 from taskline_service.store import EventHub, TaskStore
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
@@ -78,6 +75,7 @@ class TaskServicer(TaskServiceServicer):
         self._lifetime = lifetime
         self._sizes = sizes
         self._longest_wait = longest_wait
+        self._messages = EventMessages(store)
         self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -109,7 +107,7 @@ class TaskServicer(TaskServiceServicer):
         async def begin() -> Task:
             return await task_of(self._store, *await self._enqueue(new))
 
-        stream = WatchStream(self._store, self._hub, self._lifetime, [new.spec.id], options)
+        stream = self._stream([new.spec.id], options)
         try:
             async with aclosing(stream.events(begin=begin)) as events:
                 async for event in events:
@@ -198,7 +196,7 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.WatchRequest, context: Context
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         self._lifetime.check()
-        options = _watch_options(request)
+        options = options_of(request)
         with self._watches.one():
             if request.HasField("filter"):
                 follow = self._watch_filter(request, options, context)
@@ -213,8 +211,12 @@ class TaskServicer(TaskServiceServicer):
     ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
         if request.resume_token:  # a wrong one is told even if a task is gone
             tokens.resume_position(request.resume_token, tokens.subscription(set(request.task_ids)))
-        stream = WatchStream(self._store, self._hub, self._lifetime, request.task_ids, options)
-        return stream.events(resume_token=request.resume_token)
+        return self._stream(request.task_ids, options).events(resume_token=request.resume_token)
+
+    def _stream(self, task_ids: Sequence[str], options: WatchOptions) -> WatchStream:
+        return WatchStream(
+            self._store, self._hub, self._lifetime, self._messages, task_ids, options=options
+        )
 
     def _watch_filter(
         self, request: pb.WatchRequest, options: WatchOptions, context: Context
@@ -223,7 +225,12 @@ class TaskServicer(TaskServiceServicer):
             await context.send_initial_metadata(())
 
         stream = FilterWatch(
-            self._store, self._hub, self._lifetime, Selection.of(request.filter), options
+            self._store,
+            self._hub,
+            self._lifetime,
+            self._messages,
+            Selection.of(request.filter),
+            options=options,
         )
         return stream.events(resume_token=request.resume_token, on_begun=tell)
 
@@ -271,29 +278,3 @@ class TaskServicer(TaskServiceServicer):
         check.raise_if_wrong()
         info = await self._catalog.find(request.name)
         return pb.GetTaskTypeResponse(task_type=task_type_to_pb(info, with_schemas=True))
-
-
-def _watch_options(request: pb.WatchRequest) -> WatchOptions:
-    if request.HasField("filter") and request.task_ids:
-        raise InvalidInput.of("filter", "only one of task_ids and filter can be set")
-    check = fields.Checker()
-    for descriptor, _ in request.filter.ListFields():
-        if descriptor.name not in CONDITIONS:
-            check.wrong(f"filter.{descriptor.name}", "cannot be watched: list instead")
-    if not request.HasField("filter") and not 1 <= len(set(request.task_ids)) <= MAX_WATCHED_TASKS:
-        check.wrong("task_ids", f"must be 1 to {MAX_WATCHED_TASKS}, or filter must be set")
-    for i, task_id in enumerate(request.task_ids):
-        check.text(f"task_ids[{i}]", task_id, fields.TASK_ID, fields.TASK_ID_RULE)
-    options = WatchOptions(payload_format=payload_format(request.payload_format))
-    if request.HasField("min_progress_interval"):
-        span = check.span(
-            "min_progress_interval", request.min_progress_interval, least=SHORTEST_PROGRESS_INTERVAL
-        )
-        options = replace(options, min_progress_interval=span or SHORTEST_PROGRESS_INTERVAL)
-    if request.HasField("heartbeat_interval"):
-        span = check.span(
-            "heartbeat_interval", request.heartbeat_interval, least=SHORTEST_HEARTBEAT_INTERVAL
-        )
-        options = replace(options, heartbeat_interval=span or SHORTEST_HEARTBEAT_INTERVAL)
-    check.raise_if_wrong()
-    return options

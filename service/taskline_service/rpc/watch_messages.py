@@ -1,0 +1,126 @@
+"""What watches say, all but their tokens, which are each stream's own."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TypeAlias
+
+from taskline.v1 import task_pb2 as pb
+from taskline_service.errors import TaskNotFound
+from taskline_service.offload import off_loop
+from taskline_service.rpc.convert import task_to_pb
+from taskline_service.rpc.event_convert import end_of, event_to_pb
+from taskline_service.store import Emitted, End, Event, TaskStore
+from taskline_service.task import Task
+
+# All watchers take an event at about the same time, and one of these may have two megabytes.
+_KEPT = 16
+
+_Format: TypeAlias = pb.PayloadFormat.ValueType
+# An event as it was handed out, to everybody the same object, and a form of it.
+_Key: TypeAlias = tuple[int, _Format]
+
+
+def snapshot_of(task: Task, *, gap: bool) -> pb.TaskEvent:
+    """A task as it is."""
+    message = pb.TaskEvent(task_id=task.id, sequence=task.sequence)
+    message.event_time.FromMicroseconds(task.update_us)
+    message.snapshot.task.CopyFrom(task_to_pb(task))
+    message.snapshot.gap = gap
+    return message
+
+
+def heartbeat() -> pb.TaskEvent:
+    """A sign of life."""
+    message = pb.TaskEvent()
+    message.event_time.GetCurrentTime()
+    message.heartbeat.SetInParent()
+    return message
+
+
+class EventMessages:
+    """The messages of events. That of an event is made once, however many watch.
+
+    So it is for the last few events; who is further behind has its own made.
+    """
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+        # With the event, so that no other gets its id meanwhile.
+        self._made: OrderedDict[_Key, tuple[Event, pb.TaskEvent]] = OrderedDict()
+        self._reading: dict[_Key, asyncio.Task[pb.TaskEvent]] = {}
+
+    async def of(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
+        """A copy of the message of an event, which has everything: what is long is read."""
+        key = (id(event), payload_format)
+        if key in self._made:
+            _, made = self._made[key]
+        elif _is_whole(event):
+            made = event_to_pb(event, payload_format)
+            self._keep(key, event, made)
+        else:
+            made = await self._read_once(key, event, payload_format)
+        message = pb.TaskEvent()
+        message.CopyFrom(made)
+        return message
+
+    async def end_of(self, task: Task, payload_format: _Format) -> pb.TaskEvent:
+        """The end of a task that had ended before it was watched."""
+        try:
+            whole, result = await self._store.get_outcome(task.id)
+        except TaskNotFound:  # its record went meanwhile
+            whole, result = task, None
+        if whole.end_us != task.end_us:  # replaced meanwhile
+            whole, result = task, None
+        end = end_of(whole, result)
+        event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
+        return await off_loop(len(result or b""), event_to_pb, event, payload_format)
+
+    async def _read_once(self, key: _Key, event: Event, payload_format: _Format) -> pb.TaskEvent:
+        reading = self._reading.get(key)
+        if reading is None:
+            # A task of its own: others wait for it too if who came first goes away.
+            reading = asyncio.create_task(self._read(event, payload_format))
+            self._reading[key] = reading
+            reading.add_done_callback(lambda done: self._after_reading(key, event, done))
+        return await asyncio.shield(reading)
+
+    def _after_reading(self, key: _Key, event: Event, done: asyncio.Task[pb.TaskEvent]) -> None:
+        del self._reading[key]
+        # Who waits for it is told of an error, and who comes later reads again.
+        if not done.cancelled() and done.exception() is None:
+            self._keep(key, event, done.result())
+
+    def _keep(self, key: _Key, event: Event, message: pb.TaskEvent) -> None:
+        self._made[key] = (event, message)
+        if len(self._made) > _KEPT:
+            self._made.popitem(last=False)
+
+    async def _read(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
+        """The message of an event that was too long to come along."""
+        if isinstance(event.change, End):
+            event = await self._with_outcome(event)
+            size = len(event.change.result or b"") if isinstance(event.change, End) else 0
+        else:
+            output = await self._store.output(event.task_id, event.sequence)
+            if output is None:  # so much came after it that it is no longer kept
+                (task,) = await self._store.get_many([event.task_id])
+                return heartbeat() if task is None else snapshot_of(task, gap=True)
+            event, size = replace(event, change=Emitted(output)), len(output)
+        return await off_loop(size, event_to_pb, event, payload_format)
+
+    async def _with_outcome(self, event: Event) -> Event:
+        try:
+            task, result = await self._store.get_outcome(event.task_id)
+        except TaskNotFound:  # the end is true all the same
+            return event
+        # Another task may have taken its place meanwhile, and its outcome is not ours to tell.
+        same = task.end_us == event.event_us
+        return replace(event, change=end_of(task, result)) if same else event
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether nothing of it was too long to come along."""
+    if isinstance(event.change, End):
+        return event.change.result is not None or event.change.error is not None
+    return not isinstance(event.change, Emitted) or event.change.data is not None

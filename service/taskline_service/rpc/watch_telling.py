@@ -1,0 +1,94 @@
+"""What a watch of tasks has told so far, and how it tells the next."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from taskline.v1 import task_pb2 as pb
+from taskline_service.rpc import tokens
+from taskline_service.rpc.pacing import Pacing
+from taskline_service.rpc.tokens import STEPS_PER_TASK, Position
+from taskline_service.rpc.watch_messages import EventMessages, heartbeat, snapshot_of
+from taskline_service.rpc.watch_options import WatchOptions
+from taskline_service.store import End, Event
+from taskline_service.task import Task
+
+
+class Telling:
+    """Makes each message of one stream, with the token that continues right behind it.
+
+    Its position says how far all tasks that are introduced have come.
+    """
+
+    def __init__(
+        self, messages: EventMessages, task_ids: Iterable[str], options: WatchOptions
+    ) -> None:
+        self.ids = sorted(set(task_ids))
+        # Those whose end is still to be told.
+        self.open = set(self.ids)
+        self.subscription = tokens.subscription(self.ids)
+        self.position = Position(0)
+        self.pacing = Pacing(options.min_progress_interval)
+        # Whether progress that was held back before a resume has still to be sent.
+        self.owes_progress = False
+        self._messages = messages
+        self._payload_format = options.payload_format
+        self._sequences: dict[str, int] = {}
+        self._clock = asyncio.get_running_loop().time
+        self.sent_at = self._clock()
+
+    def is_new(self, event: Event) -> bool:
+        """Whether the event is still to be told."""
+        if event.task_id not in self.open:
+            return False
+        # A task that was read has its sequence; one that was resumed has only the position.
+        told = self._sequences.get(event.task_id)
+        if told is None:
+            position = (self.position.revision, self.position.ordinal)
+            return event.sequence > 0 and (event.revision, event.ordinal) > position
+        return event.sequence > told
+
+    def told_up_to(self, task_id: str) -> int:
+        """The sequence of the last event of a task that was told."""
+        return self._sequences.get(task_id, 0)
+
+    def has_read(self, task: Task) -> None:
+        """What is in the task as it was read is no longer new."""
+        self._sequences[task.id] = max(task.sequence, self.told_up_to(task.id))
+
+    def introduced(self, steps: int) -> None:
+        """So many steps of introducing tasks are made."""
+        at, inside = divmod(steps, STEPS_PER_TASK)
+        while not inside and at < len(self.ids) and self.ids[at] not in self.open:
+            at += 1  # passes over tasks whose end was said before a gap
+        self.position = replace(self.position, introduced=at * STEPS_PER_TASK + inside)
+
+    async def event(self, event: Event) -> pb.TaskEvent:
+        """Something that happened."""
+        self._sequences[event.task_id] = event.sequence
+        if (event.revision, event.ordinal) > (self.position.revision, self.position.ordinal):
+            self.position = Position(event.revision, event.ordinal, self.position.introduced)
+        self.pacing.sent(event)
+        if isinstance(event.change, End):
+            self.open.discard(event.task_id)
+        return self._with_token(await self._messages.of(event, self._payload_format))
+
+    def snapshot(self, task: Task, *, gap: bool) -> pb.TaskEvent:
+        """A task as it is."""
+        return self._with_token(snapshot_of(task, gap=gap))
+
+    async def end(self, task: Task) -> pb.TaskEvent:
+        """The end of a task that had ended before it was watched."""
+        return self._with_token(await self._messages.end_of(task, self._payload_format))
+
+    def heartbeat(self) -> pb.TaskEvent:
+        """A sign of life."""
+        return self._with_token(heartbeat())
+
+    def _with_token(self, message: pb.TaskEvent) -> pb.TaskEvent:
+        self.sent_at = self._clock()
+        position = self.position
+        if self.pacing.holds or self.owes_progress:
+            position = replace(position, held=True)
+        message.resume_token = tokens.resume_token(self.subscription, position)
+        return message
