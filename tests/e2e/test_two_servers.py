@@ -1,17 +1,23 @@
 """Two servers on one store: it does not matter which of them one speaks to."""
 
 import asyncio
+import signal
+import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
 
 import grpc.aio
+import pytest
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client import TaskClient
-from taskline_client.events import Ended, Snapshot
+from taskline_client.events import Ended, LogLine, Snapshot, TaskEvent
 from taskline_service import TaskContext
 from taskline_service.rpc import RpcServer
 from tests.stack import Stack
@@ -25,6 +31,38 @@ async def second_server(stack: Stack) -> AsyncIterator[tuple[RpcServer, str]]:
         server = RpcServer(stack.store, stack.redis, stack.tasks)
         port = await exit_stack.enter_async_context(server.serving("127.0.0.1:0"))
         yield server, f"127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def server_process(
+    stack: Stack, redis_url: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A `taskline serve` on the same store that can be stopped like any; and its address."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("taskline"),
+        *("serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url),
+        *("--namespace", stack.store.keys.namespace, "--log-level", "error"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        async with asyncio.timeout(20):
+            ready = (await process.stdout.readline()).decode()
+        yield process, ready.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def lines_of(stack: Stack, task_id: str) -> int:
+    """How many lines a task has logged."""
+    story = await stack.stub.ListTaskEvents(pb.ListTaskEventsRequest(task_id=task_id))
+    return sum(event.HasField("log") for event in story.events)
+
+
+# A server that leaves in order, and one that is gone at once.
+WAYS = [pytest.param(way, id=way.name) for way in (signal.SIGTERM, signal.SIGKILL)]
 
 
 async def test_a_task_enqueued_at_one_server_is_watched_at_the_other(stack: Stack) -> None:
@@ -98,3 +136,99 @@ async def test_a_filter_watch_goes_on_with_a_token_of_the_other_server(stack: St
             if event.HasField("ended"):
                 break
     assert rest == ["state_changed", "ended"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_client_watches_on_when_the_process_it_watches_with_is_gone(
+    stack: Stack, redis_url: str, way: signal.Signals
+) -> None:
+    lines, running = asyncio.Queue[int](), asyncio.Event()
+
+    @stack.tasks.task("talks", max_attempts=1)
+    async def talks(ctx: TaskContext) -> str:
+        running.set()
+        while line := await lines.get():
+            await ctx.log(f"line {line}")
+        return "done"
+
+    async with (
+        server_process(stack, redis_url) as (first, first_address),
+        server_process(stack, redis_url) as (_, other_address),
+        TaskClient(f"ipv4:{first_address},{other_address}") as client,
+        stack.worker(),
+    ):
+        handle = await stack.client.enqueue("talks")
+        await running.wait()
+        seen = list[TaskEvent]()
+        async with aclosing(client.watch(handle.id)) as events:
+            seen.append(await anext(events))
+            for line in (1, 2, 3):
+                lines.put_nowait(line)
+                seen.append(await anext(events))
+            first.send_signal(way)
+            await first.wait()
+            for line in (4, 5, 6):  # said while nobody listens
+                lines.put_nowait(line)
+            async with asyncio.timeout(20):
+                while await lines_of(stack, handle.id) < 6:
+                    pass
+            for line in (7, 8, 0):
+                lines.put_nowait(line)
+            seen += [event async for event in events]
+
+    said = [event.message for event in seen if isinstance(event, LogLine)]
+    assert said == [f"line {line}" for line in range(1, 9)]
+    assert [type(event) for event in seen if not isinstance(event, LogLine)] == [Snapshot, Ended]
+    assert isinstance(seen[0], Snapshot)
+    assert not seen[0].gap
+    assert isinstance(seen[-1], Ended)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_filter_watch_misses_and_repeats_nothing_when_its_process_is_gone(
+    stack: Stack, redis_url: str, way: signal.Signals
+) -> None:
+    @stack.tasks.task("quick")
+    async def quick() -> int:
+        return 1
+
+    by_task = defaultdict[str, list[task_pb2.TaskEvent]](list)
+
+    async def read(stub: TaskServiceStub, token: str, *, ends: int) -> str:
+        """Take note of events until so many tasks have ended; where it came to."""
+        call = stub.Watch(pb.WatchRequest(filter=pb.TaskFilter(), resume_token=token))
+        await call.initial_metadata()
+        begun.set()
+        async for event in call:
+            if event.task_id:
+                by_task[event.task_id].append(event)
+                token = event.resume_token
+            if sum(events[-1].HasField("ended") for events in by_task.values()) == ends:
+                call.cancel()
+                break
+        return token
+
+    begun = asyncio.Event()
+    async with (
+        server_process(stack, redis_url) as (first, first_address),
+        server_process(stack, redis_url) as (_, other_address),
+        grpc.aio.insecure_channel(first_address) as first_channel,
+        grpc.aio.insecure_channel(other_address) as other_channel,
+    ):
+        reading = asyncio.create_task(read(TaskServiceStub(first_channel), "", ends=10))
+        await begun.wait()
+        ids = [(await stack.client.enqueue("quick")).id for _ in range(40)]
+        async with stack.worker():
+            token = await reading
+            first.send_signal(way)
+            await first.wait()
+            await read(TaskServiceStub(other_channel), token, ends=40)
+
+    assert sorted(by_task) == sorted(ids)
+    for events in by_task.values():
+        kinds = [event.WhichOneof("event") for event in events]
+        assert len(kinds) == len(set(kinds))
+        assert (kinds[0], kinds[-1]) == ("snapshot", "ended")
+        # Nothing is missing in between. The end of a task that had ended has its sequence.
+        sequences = [event.sequence for event in events]
+        assert all(later - one <= 1 for one, later in pairwise(sequences))
