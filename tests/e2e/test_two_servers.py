@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -33,22 +34,28 @@ async def second_server(stack: Stack) -> AsyncIterator[tuple[RpcServer, str]]:
         yield server, f"127.0.0.1:{port}"
 
 
+def free_address() -> str:
+    """Where a server can listen."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"127.0.0.1:{listening.getsockname()[1]}"
+
+
 @asynccontextmanager
 async def server_process(
-    stack: Stack, redis_url: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A `taskline serve` on the same store that can be stopped like any; and its address."""
+    stack: Stack, redis_url: str, address: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A `taskline serve` on the same store, that can be stopped like any."""
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("taskline"),
-        *("serve", "--listen", "127.0.0.1:0", "--redis-url", redis_url),
+        *("serve", "--listen", address, "--redis-url", redis_url),
         *("--namespace", stack.store.keys.namespace, "--log-level", "error"),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stdout
         async with asyncio.timeout(20):
-            ready = (await process.stdout.readline()).decode()
-        yield process, ready.split()[-1]
+            assert address in (await process.stdout.readline()).decode()
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
@@ -91,7 +98,6 @@ async def test_a_watch_goes_on_with_the_other_server_without_a_gap(stack: Stack)
         return 4
 
     async with second_server(stack) as (second, address):
-        # gRPC asks the first that answers, and the other once that is gone.
         both = TaskClient(f"ipv4:{address},{stack.address}")
         async with both:
             handle = await both.enqueue("steps")
@@ -102,7 +108,9 @@ async def test_a_watch_goes_on_with_the_other_server_without_a_gap(stack: Stack)
                 await steppable.wait()
                 for _ in range(2):
                     steps.put_nowait(None)
-                await second.drain(GRACE)
+                # The client asks them in turn: it is one of the two.
+                watched = second if second._hub.watched else stack.server
+                await watched.drain(GRACE)
                 for _ in range(2):
                     steps.put_nowait(None)
                 seen += [event async for event in events]
@@ -151,10 +159,11 @@ async def test_the_client_watches_on_when_the_process_it_watches_with_is_gone(
             await ctx.log(f"line {line}")
         return "done"
 
+    addresses = free_address(), free_address()
     async with (
-        server_process(stack, redis_url) as (first, first_address),
-        server_process(stack, redis_url) as (_, other_address),
-        TaskClient(f"ipv4:{first_address},{other_address}") as client,
+        server_process(stack, redis_url, addresses[0]) as first,
+        AsyncExitStack() as later,
+        TaskClient(f"ipv4:{addresses[0]},{addresses[1]}") as client,
         stack.worker(),
     ):
         handle = await stack.client.enqueue("talks")
@@ -165,6 +174,8 @@ async def test_the_client_watches_on_when_the_process_it_watches_with_is_gone(
             for line in (1, 2, 3):
                 lines.put_nowait(line)
                 seen.append(await anext(events))
+            # Only now, so that it is the first that is watched with.
+            await later.enter_async_context(server_process(stack, redis_url, addresses[1]))
             first.send_signal(way)
             await first.wait()
             for line in (4, 5, 6):  # said while nobody listens
@@ -208,12 +219,12 @@ async def test_a_filter_watch_misses_and_repeats_nothing_when_its_process_is_gon
                 break
         return token
 
-    begun = asyncio.Event()
+    begun, addresses = asyncio.Event(), (free_address(), free_address())
     async with (
-        server_process(stack, redis_url) as (first, first_address),
-        server_process(stack, redis_url) as (_, other_address),
-        grpc.aio.insecure_channel(first_address) as first_channel,
-        grpc.aio.insecure_channel(other_address) as other_channel,
+        server_process(stack, redis_url, addresses[0]) as first,
+        server_process(stack, redis_url, addresses[1]),
+        grpc.aio.insecure_channel(addresses[0]) as first_channel,
+        grpc.aio.insecure_channel(addresses[1]) as other_channel,
     ):
         reading = asyncio.create_task(read(TaskServiceStub(first_channel), "", ends=10))
         await begun.wait()
