@@ -16,16 +16,23 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_client import TaskFailed
 from taskline_service import TaskFailure
 from taskline_service.errors import ResultExpired, TaskNotCompleted
-from taskline_service.limits import PayloadSizes
+from taskline_service.limits import MAX_OUTPUT_BYTES, PayloadSizes
 from taskline_service.rpc import downloading
 from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.store import RedisAddress, TaskStore, parse_redis_url
+from taskline_service.store import (
+    Directory,
+    RedisAddress,
+    TaskStore,
+    WorkerInfo,
+    parse_redis_url,
+)
 from taskline_service.store.values import Completion, Conflict, Failure
 from taskline_service.task import Claim, RetryPolicy
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.wire import State, enqueue, payload, result_within
 from tests.stack import Stack
 from tests.store.making import (
+    AN_HOUR,
     BROKEN,
     NO_TIME,
     claim_all,
@@ -261,8 +268,15 @@ async def test_no_answer_is_larger_than_a_stock_client_takes(
     task_id = events[0].task_id
 
     asked: dict[str, Any] = {"task_id": task_id, "payload_format": form}
+    watch = service.WatchRequest(task_ids=[task_id], payload_format=form)
+    again = service.WatchRequest(
+        task_ids=[task_id], payload_format=form, resume_token=events[0].resume_token
+    )
     answers = [
         *events,
+        *[event async for event in stack.stub.Watch(watch)],
+        *[event async for event in stack.stub.Watch(again)],
+        await stack.stub.ListTaskEvents(service.ListTaskEventsRequest(**asked)),
         await stack.stub.GetResult(service.GetResultRequest(**asked)),
         await stack.stub.GetTask(service.GetTaskRequest(**asked)),
         await stack.stub.ListTasks(
@@ -272,6 +286,62 @@ async def test_no_answer_is_larger_than_a_stock_client_takes(
     assert all(answer.ByteSize() <= MOST for answer in answers)
     assert events[-1].ended.state == State.STATE_COMPLETED
     assert await stack.client.handle(task_id).result() == value
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_pages_of_outputs_that_grow_in_a_form_are_cut_where_a_stock_client_takes_them(
+    stack: Stack, form: pb.PayloadFormat.ValueType
+) -> None:
+    numbers = MILLION[: MAX_OUTPUT_BYTES // 2 - 1]
+
+    @stack.tasks.task("emit")
+    async def emit() -> AsyncIterator[list[int]]:
+        for _ in range(4):
+            yield numbers
+
+    async with stack.worker():
+        request = service.EnqueueRequest(task_type="emit", task_id="t")
+        run = service.RunRequest(enqueue=request, payload_format=form)
+        told = [event async for event in stack.stub.Run(run) if event.HasField("output")]
+    listing = service.ListTaskEventsRequest(task_id="t", payload_format=form)
+    pages = list[service.ListTaskEventsResponse]()
+    while not pages or listing.page_token:
+        pages.append(await stack.stub.ListTaskEvents(listing))
+        listing.page_token = pages[-1].next_page_token
+    kept = [event for page in pages for event in page.events if event.HasField("output")]
+
+    assert all(answer.ByteSize() <= MOST for answer in [*told, *pages])
+    assert [event.output for event in told] == [event.output for event in kept]
+    assert len(kept) == 4
+    if form == pb.PAYLOAD_FORMAT_JSON:
+        assert len(pages) > 1
+        assert len(kept[0].output.json.list_value.values) == len(numbers)
+
+
+async def test_a_page_of_workers_that_run_much_is_cut_and_the_next_goes_on(stack: Stack) -> None:
+    directory = Directory(stack.store.redis, stack.store.keys)
+    running = tuple(f"{number:0128}" for number in range(1000))
+    ids = [f"worker-{number:03}" for number in range(40)]
+    for worker_id in ids:
+        worker = WorkerInfo(
+            id=worker_id,
+            identity=worker_id,
+            queues=(),
+            task_types=(),
+            concurrency=1000,
+            running_task_ids=running,
+            start_us=1,
+        )
+        await directory.heartbeat(worker, ttl=AN_HOUR)
+
+    request, told = admin.ListWorkersRequest(page_size=1000), list[str]()
+    while not told or request.page_token:
+        page = await stack.admin.ListWorkers(request)
+        assert page.ByteSize() <= MOST
+        told += [worker.id for worker in page.workers]
+        request.page_token = page.next_page_token
+
+    assert told == ids
 
 
 async def test_an_input_of_half_a_million_numbers_is_taken_as_a_protobuf_value(

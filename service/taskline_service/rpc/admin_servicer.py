@@ -17,6 +17,7 @@ from taskline_service.rpc.convert import (
     timestamp,
     worker_to_pb,
 )
+from taskline_service.rpc.fitting import that_fit
 from taskline_service.store import Directory, QueueInfo, TaskStore
 from taskline_service.task import TERMINAL_STATES, TaskState
 
@@ -88,9 +89,10 @@ class AdminServicer(AdminServiceServicer):
         count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
         after = tokens.name_after(request.page_token, "workers")
         workers = await self._directory.workers(after=after, count=count + 1)
+        told = that_fit(worker_to_pb(worker) for worker in workers[:count])
         return pb.ListWorkersResponse(
-            workers=[worker_to_pb(worker) for worker in workers[:count]],
-            next_page_token=tokens.name_token([w.id for w in workers], count, "workers"),
+            workers=told,
+            next_page_token=tokens.name_token([w.id for w in workers], len(told), "workers"),
         )
 
     # Operations

@@ -2,11 +2,11 @@
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import task_to_pb, timestamp
 from taskline_service.rpc.enums import payload_format
 from taskline_service.rpc.event_convert import event_to_pb
+from taskline_service.rpc.fitting import that_fit
 from taskline_service.store import TaskStore
 from taskline_service.store.story import Story
 
@@ -32,16 +32,10 @@ async def list_task_events(
     response = pb.ListTaskEventsResponse()
     if story.gap:
         response.events.append(_gap(story))
-    size, more = response.ByteSize(), story.more
-    for event in story.events:
-        message = event_to_pb(event, form)
-        size += message.ByteSize()
-        if size > MAX_PAGE_BYTES and response.events:
-            more = True
-            break
-        response.events.append(message)
-        after = event.sequence
-    if more:
+    told = that_fit((event_to_pb(event, form) for event in story.events), used=response.ByteSize())
+    response.events.extend(told)
+    if story.more or len(told) < len(story.events):
+        after = told[-1].sequence if told else after
         response.next_page_token = tokens.page_token(of, after)
     return response
 

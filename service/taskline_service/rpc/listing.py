@@ -5,12 +5,12 @@ from dataclasses import replace
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.errors import InvalidInput
-from taskline_service.limits import MAX_PAGE_BYTES
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.rpc.filter_selection import CONDITIONS, Selection
 from taskline_service.rpc.filtering import query_of_filter
+from taskline_service.rpc.fitting import that_fit
 from taskline_service.store.values import ListQuery, TaskPage
 
 DEFAULT_PAGE_SIZE = 50
@@ -46,15 +46,13 @@ def page_to_pb(
 ) -> pb.ListTasksResponse:
     """The answer; cut short where it would become too large."""
     response = pb.ListTasksResponse(total_size=page.total)
-    form, size, after = payload_format(request.payload_format), 0, page.after
-    for task in page.tasks:
-        message = task_to_pb(task, full=query.full, payload_format=form)
-        size += message.ByteSize()
-        if response.tasks and size > MAX_PAGE_BYTES:
-            last = page.tasks[len(response.tasks) - 1]
-            after = (last.create_us, last.id)
-            break
-        response.tasks.append(message)
+    form, after = payload_format(request.payload_format), page.after
+    response.tasks.extend(
+        that_fit(task_to_pb(task, full=query.full, payload_format=form) for task in page.tasks)
+    )
+    if len(response.tasks) < len(page.tasks):
+        last = page.tasks[len(response.tasks) - 1]
+        after = (last.create_us, last.id)
     if after is not None:
         response.next_page_token = tokens.page_token(_list_of(request), *after)
     if not request.page_token and _can_be_watched(request.filter):

@@ -33,6 +33,7 @@ from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.filter_watching import FilterWatch
+from taskline_service.rpc.fitting import that_fit
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import json_bytes_to_payload
@@ -265,9 +266,10 @@ class TaskServicer(TaskServiceServicer):
         count = fields.page_size(request.page_size, default=TYPES_PER_PAGE)
         after = tokens.name_after(request.page_token, "task types")
         known = [info for info in await self._catalog.all() if info.name > after]
+        told = that_fit(task_type_to_pb(info, with_schemas=False) for info in known[:count])
+        names = [info.name for info in known]
         return pb.ListTaskTypesResponse(
-            task_types=[task_type_to_pb(info, with_schemas=False) for info in known[:count]],
-            next_page_token=tokens.name_token([info.name for info in known], count, "task types"),
+            task_types=told, next_page_token=tokens.name_token(names, len(told), "task types")
         )
 
     async def GetTaskType(
