@@ -24,6 +24,8 @@ from tests.store.making import AN_HOUR, claim_all, enqueue, new_task
 # The whole number of the stress takes a minute or two: TASKLINE_STRESS_TASKS=10000.
 STRESS_TASKS = int(os.environ.get("TASKLINE_STRESS_TASKS", "1000"))
 STRESS_WAITS = STRESS_TASKS // 2
+# Server, clients and ends share one process here, which has to keep pace on a busy machine.
+ENDS_PER_S = 250
 PER_CHANNEL = 250
 
 
@@ -197,7 +199,7 @@ async def test_ft4_whoever_waits_or_watches_learns_of_an_end_within_a_second(sta
     claims = dict[str, Claim]()
     while batch := await claim_all(stack.store):
         claims |= {claim.task_id: claim for claim in batch}
-    span = STRESS_TASKS / 500
+    span = STRESS_TASKS / ENDS_PER_S
 
     async def end(task_id: str) -> None:
         await asyncio.sleep(moments[task_id] * span)
