@@ -243,8 +243,10 @@ async def test_f12_4_and_c13_a_retry_is_told_and_who_waits_goes_on_waiting(stack
     request.retry_policy.initial_backoff.FromMilliseconds(10)
     task = (await stack.stub.Enqueue(request)).task
     waiting = asyncio.create_task(result_within(stack, task.id))
+    watch = aiter(stack.stub.Watch(service.WatchRequest(task_ids=[task.id])))
+    events = [await anext(watch)]  # before there is a worker, which would be quick
     async with stack.worker():
-        events = await whole_life(stack, task.id)
+        events += [event async for event in watch]
 
     told = states_told(events)
     assert State.STATE_RETRYING in told
