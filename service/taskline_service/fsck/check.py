@@ -12,7 +12,7 @@ from taskline_service.fsck.members import judge_member
 from taskline_service.fsck.records import TaskFacts, judge_task
 from taskline_service.fsck.report import Offence, Report, shown
 from taskline_service.store import Keys, Redis, StoreError
-from taskline_service.store.store import MAX_LOST
+from taskline_service.store.scripted import MAX_LOST
 
 # Offences that a report tells; it counts all of them.
 TOLD = 1000

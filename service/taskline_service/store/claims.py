@@ -1,0 +1,164 @@
+"""What workers do with tasks, each under the claim that it was given."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from taskline_service.errors import TaskDamaged
+from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
+from taskline_service.store.chunks import MOVES_PER_CALL, chunks
+from taskline_service.store.records import (
+    claim_from_fields,
+    error_to_fields,
+    progress_to_fields,
+    to_us,
+)
+from taskline_service.store.scripted import Scripted
+from taskline_service.store.values import Completion, Failure, LogLine, Output, Verdict
+from taskline_service.task import Claim, ErrorType, Progress, TaskError
+
+
+class Claims(Scripted):
+    """Hands out tasks, and takes what becomes of them."""
+
+    async def claim(
+        self,
+        task_types: Sequence[str],
+        *,
+        count: int,
+        worker: str,
+        lease: timedelta,
+        queues: QueueChoice = EVERY_QUEUE,
+    ) -> tuple[list[Claim], list[str]]:
+        """Take up to `count` waiting tasks of these types, in the order of `queues`.
+
+        Returns the claims, and ids that waited although their record is gone or damaged. A task
+        of which only what was enqueued is lost has FAILED.
+        """
+        nonce = secrets.token_bytes(8)
+        args = {
+            "types": list(task_types),
+            "queues": list(queues.ranked()) or None,
+            "by_rank": queues.by_rank,
+            "count": min(count, MOVES_PER_CALL),
+            "worker": worker,
+            "nonce": nonce,
+            "lease": to_us(lease),
+            "record_ttl": self._record_ttl_us,
+        }
+        reply = await self._script("claim", args)
+        claims, unreadable = list[Claim](), list[dict[bytes, Any]]()
+        for fields in reply[b"claims"]:
+            try:
+                claims.append(claim_from_fields(fields, fields[b"line"].decode(), nonce))
+            except TaskDamaged:
+                unreadable.append(fields)
+        if unreadable:
+            await self._fail_unreadable(unreadable, nonce)
+        dangling = reply[b"dangling"] + [fields[b"id"] for fields in unreadable]
+        return claims, [task_id.decode() for task_id in dangling]
+
+    async def _fail_unreadable(self, claims: Sequence[dict[bytes, Any]], nonce: bytes) -> None:
+        """End tasks that nobody can execute: what was enqueued cannot be understood."""
+        error = TaskError(
+            error_type=ErrorType.STORAGE, message="what was enqueued cannot be understood"
+        )
+        outcomes = [
+            {"id": c[b"id"], "attempt": c[b"attempt"], "nonce": nonce}
+            | {"error": error_to_fields(error), "traceback": ""}
+            for c in claims
+        ]
+        await self._script("fail", {"outcomes": outcomes, "record_ttl": self._record_ttl_us})
+
+    async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
+        """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(claims, [0] * len(claims)):
+            args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}
+            verdicts += _verdicts(await self._script("renew", args))
+        return verdicts
+
+    async def report_progress(self, reports: Sequence[tuple[Claim, Progress]]) -> list[Verdict]:
+        """Store the latest progress of running tasks."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(reports, [0] * len(reports)):
+            fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
+            verdicts += _verdicts(await self._script("progress", {"reports": fields}))
+        return verdicts
+
+    async def append(self, entries: Sequence[LogLine | Output]) -> list[Verdict]:
+        """Append log lines and outputs to the story of running tasks."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(entries, [entry.size for entry in entries]):
+            fields = [_held(entry.claim) | _appended(entry) for entry in chunk]
+            verdicts += _verdicts(await self._script("append", {"entries": fields}))
+        return verdicts
+
+    async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
+        """Record results; the tasks have ended."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(completions, [len(c.result) for c in completions]):
+            outcomes = [
+                _held(c.claim)
+                | {
+                    "result": c.result,
+                    "result_ttl": to_us(
+                        self.result_ttl
+                        if c.claim.spec.result_ttl is None
+                        else c.claim.spec.result_ttl
+                    ),
+                }
+                for c in chunk
+            ]
+            args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
+            verdicts += _verdicts(await self._script("complete", args))
+        return verdicts
+
+    async def fail(self, failures: Sequence[Failure]) -> list[Verdict]:
+        """Record failed attempts; those with a delay are tried again after it."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(failures, [len(f.error.traceback) for f in failures]):
+            outcomes = [
+                _held(f.claim)
+                | {
+                    "error": error_to_fields(f.error),
+                    "traceback": f.error.traceback,
+                    "retry_delay": None if f.retry_delay is None else to_us(f.retry_delay),
+                }
+                for f in chunk
+            ]
+            args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
+            verdicts += _verdicts(await self._script("fail", args))
+        if any(f.retry_delay is not None for f in failures):
+            self.on_scheduled()
+        return verdicts
+
+    async def release(self, claims: Sequence[Claim]) -> list[Verdict]:
+        """Give tasks back to the place in their queue; the attempt does not count as failed."""
+        verdicts = list[Verdict]()
+        for chunk in chunks(claims, [0] * len(claims)):
+            args = {
+                "claims": [_held(claim) for claim in chunk],
+                "record_ttl": self._record_ttl_us,
+            }
+            verdicts += _verdicts(await self._script("release", args))
+        return verdicts
+
+
+def _held(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.task_id, "attempt": claim.attempt, "nonce": claim.nonce}
+
+
+def _appended(entry: LogLine | Output) -> dict[str, Any]:
+    if isinstance(entry, Output):
+        return {"number": entry.number, "output": entry.data}
+    return {
+        "number": entry.number,
+        "message": entry.message,
+        "percentage": entry.percentage,
+    }
+
+
+def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:
+    return [Verdict(verdict.decode()) for verdict in reply]

@@ -1,0 +1,66 @@
+"""What becomes of tasks by time alone."""
+
+from datetime import timedelta
+from typing import Any
+
+from taskline_service.store.chunks import MOVES_PER_CALL
+from taskline_service.store.records import error_to_fields, from_us, to_us
+from taskline_service.store.scripted import Scripted
+from taskline_service.store.values import Reclaimed, Upkept
+from taskline_service.task import ErrorType, TaskError, TaskState
+
+
+class Due(Scripted):
+    """Makes the moves that are due."""
+
+    async def promote(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Put tasks whose time has come on their queue."""
+        reply = await self._script("promote", {"count": count})
+        return _upkept(reply[b"promoted"], reply)
+
+    async def queue_timeout(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Fail tasks that no worker started in time."""
+        error = TaskError(
+            error_type=ErrorType.QUEUE_TIMEOUT,
+            message="no worker started the task within its queue_timeout",
+        )
+        args = {
+            "count": count,
+            "error": error_to_fields(error),
+            "record_ttl": self._record_ttl_us,
+        }
+        reply = await self._script("queue_timeout", args)
+        return _upkept(reply[b"failed"], reply)
+
+    async def reclaim(
+        self, count: int = MOVES_PER_CALL, *, retry_delay: timedelta
+    ) -> list[Reclaimed]:
+        """Take tasks back from workers that let their lease run out."""
+        error = TaskError(
+            error_type=ErrorType.WORKER_LOST,
+            message="the worker vanished while it held the task",
+            is_retryable=True,
+        )
+        args = {
+            "count": count,
+            "max_lost": self._max_lost,
+            "retry_delay": to_us(retry_delay),
+            "error": error_to_fields(error),
+            "record_ttl": self._record_ttl_us,
+        }
+        return [
+            Reclaimed(r[b"id"].decode(), r[b"worker"].decode(), TaskState(r[b"state"].decode()))
+            for r in await self._script("reclaim", args)
+        ]
+
+    async def expire(self, count: int = MOVES_PER_CALL) -> Upkept:
+        """Drop results and records whose time is over."""
+        args = {"count": count, "record_ttl": self._record_ttl_us}
+        reply = await self._script("expire", args)
+        return _upkept(reply[b"dropped"], reply)
+
+
+def _upkept(count: int, reply: dict[bytes, Any]) -> Upkept:
+    wait = reply.get(b"wait")
+    dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
+    return Upkept(count, None if wait is None else from_us(wait), dangling)
