@@ -36,7 +36,7 @@ class Proxy:
     """
 
     def __init__(self, upstream: RedisAddress) -> None:
-        """Prepare to stand in front of the store at `upstream`; neither password nor TLS is used."""
+        """Prepare to stand in front of the store at `upstream`, without password or TLS."""
         self.latency_s = 0.0
         self.jitter_s = 0.0
         self.bytes_per_s = 0.0
