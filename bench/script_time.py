@@ -17,7 +17,7 @@ from datetime import timedelta
 from bench.real_store import real_store
 from taskline_service.ids import new_id
 from taskline_service.store import Directory, TaskStore
-from taskline_service.store.chunks import MOVES_PER_CALL
+from taskline_service.store.chunks import CLAIMS_PER_CALL, ENQUEUES_PER_CALL, MOVES_PER_CALL
 from taskline_service.store.values import (
     Completion,
     Failure,
@@ -90,7 +90,7 @@ async def fill(store: TaskStore, count: int) -> None:
 
 async def claim(store: TaskStore) -> list[Claim]:
     """As many as one call gives."""
-    return (await store.claim(TYPES, count=MOVES_PER_CALL, worker="w", lease=LEASE))[0]
+    return (await store.claim(TYPES, count=CLAIMS_PER_CALL, worker="w", lease=LEASE))[0]
 
 
 Call = Callable[[], Awaitable[object]]
@@ -111,9 +111,9 @@ class Steps:
     def _accepting(self) -> dict[str, Preparation]:
         store = self._store
         return {
-            "enqueue": plain(lambda: store.enqueue(new_tasks(MOVES_PER_CALL))),
+            "enqueue": plain(lambda: store.enqueue(new_tasks(ENQUEUES_PER_CALL))),
             "enqueue, 16 labels each": plain(
-                lambda: store.enqueue(new_tasks(MOVES_PER_CALL, labels=ALL_LABELS))
+                lambda: store.enqueue(new_tasks(ENQUEUES_PER_CALL, labels=ALL_LABELS))
             ),
             "promote": self._with_new(store.promote, delay=SOON),
             "queue_timeout": self._with_new(store.queue_timeout, queue_timeout=SOON),

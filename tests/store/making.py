@@ -63,15 +63,17 @@ async def claim_all(
     worker: str = "worker-1",
     lease: timedelta = LEASE,
 ) -> list[Claim]:
-    """What a worker gets that asks once."""
-    claims, dangling = await store.claim(
-        types,
-        count=count,
-        worker=worker,
-        lease=lease,
-        queues=QueueChoice(dict.fromkeys(queues, 1), order),
-    )
-    assert not dangling
+    """What a worker gets that asks until it has so many, or there are no more."""
+    choice, claims = QueueChoice(dict.fromkeys(queues, 1), order), list[Claim]()
+    while len(claims) < count:
+        wanted = count - len(claims)
+        more, dangling = await store.claim(
+            types, count=wanted, worker=worker, lease=lease, queues=choice
+        )
+        assert not dangling
+        if not more:
+            break
+        claims += more
     return claims
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from taskline_service.store.chunks import chunks
+from taskline_service.store.chunks import ENQUEUES_PER_CALL, chunks
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Enqueued, NewTask
@@ -21,21 +21,24 @@ class Accepting(Scripted):
         More than a hundred are checked first and then written in steps, so that a store that
         fails in between leaves those before accepted; a repeat adds the others.
         """
-        entries = [entry_of(new) for new in tasks]
-        steps = list(chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries)))
+        steps = _steps_of(tasks)
         if len(steps) > 1 and not partial:
             checked = await self._check(steps)
-            if not all(outcome.status.accepted for outcome in checked):
+            if not _accepted(checked):
                 return checked
-        outcomes = [o for c in steps for o in await self._enqueue(c, partial=partial)]
+        outcomes = list[Enqueued]()
+        for number, step in enumerate(steps, start=1):
+            outcomes += await self._enqueue(step, partial=partial)
+            if not partial and not _accepted(outcomes):  # somebody was faster than we were
+                outcomes += await self._check(steps[number:])
+                break
         if any(new.delay is not None or new.due_us is not None for new in tasks):
             self.on_scheduled()
         return outcomes
 
     async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         """What `enqueue` would answer; changes nothing."""
-        entries = [entry_of(new) for new in tasks]
-        return await self._check(chunks(list(zip(tasks, entries, strict=True)), sizes_of(entries)))
+        return await self._check(_steps_of(tasks))
 
     async def _check(self, steps: Iterable[_Step]) -> list[Enqueued]:
         outcomes, ahead = list[Enqueued](), Counter[bytes]()
@@ -68,3 +71,13 @@ class Accepting(Scripted):
             enqueued(new.spec, outcome, reply.get(b"rev", 0))
             for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)
         ]
+
+
+def _steps_of(tasks: Sequence[NewTask]) -> list[_Step]:
+    entries = [entry_of(new) for new in tasks]
+    new = list(zip(tasks, entries, strict=True))
+    return list(chunks(new, sizes_of(entries), most=ENQUEUES_PER_CALL))
+
+
+def _accepted(outcomes: Iterable[Enqueued]) -> bool:
+    return all(outcome.status.accepted for outcome in outcomes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from taskline_service.errors import TaskDamaged
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
-from taskline_service.store.chunks import MOVES_PER_CALL, chunks
+from taskline_service.store.chunks import CLAIMS_PER_CALL, chunks
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
@@ -41,7 +41,7 @@ class Claims(Scripted):
             "types": list(task_types),
             "queues": list(queues.ranked()) or None,
             "by_rank": queues.by_rank,
-            "count": min(count, MOVES_PER_CALL),
+            "count": min(count, CLAIMS_PER_CALL),
             "worker": worker,
             "nonce": nonce,
             "lease": to_us(lease),
@@ -74,7 +74,7 @@ class Claims(Scripted):
     async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
         """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
         verdicts = list[Verdict]()
-        for chunk in chunks(claims, [0] * len(claims)):
+        for chunk in chunks(claims):
             args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}
             verdicts += _verdicts(await self._script("renew", args))
         return verdicts
@@ -82,7 +82,7 @@ class Claims(Scripted):
     async def report_progress(self, reports: Sequence[tuple[Claim, Progress]]) -> list[Verdict]:
         """Store the latest progress of running tasks."""
         verdicts = list[Verdict]()
-        for chunk in chunks(reports, [0] * len(reports)):
+        for chunk in chunks(reports):
             fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
             verdicts += _verdicts(await self._script("progress", {"reports": fields}))
         return verdicts
@@ -137,7 +137,7 @@ class Claims(Scripted):
     async def release(self, claims: Sequence[Claim]) -> list[Verdict]:
         """Give tasks back to the place in their queue; the attempt does not count as failed."""
         verdicts = list[Verdict]()
-        for chunk in chunks(claims, [0] * len(claims)):
+        for chunk in chunks(claims):
             args = {
                 "claims": [_held(claim) for claim in chunk],
                 "record_ttl": self._record_ttl_us,

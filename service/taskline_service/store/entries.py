@@ -28,9 +28,13 @@ def entry_of(new: NewTask) -> dict[str, Any]:
     }
 
 
+# A label costs the store about as much time as this much more of an input.
+_BYTES_PER_LABEL = 4096
+
+
 def sizes_of(entries: Sequence[dict[str, Any]]) -> list[int]:
-    """How many bytes each of them brings."""
-    return [len(entry["spec"]) for entry in entries]
+    """What each of them costs, in bytes of input."""
+    return [len(e["spec"]) + len(e["labels"] or ()) * _BYTES_PER_LABEL for e in entries]
 
 
 def enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enqueued:

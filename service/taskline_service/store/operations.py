@@ -83,7 +83,7 @@ def _cancelled(reason: str) -> TaskError:
 
 
 def _steps_of(task_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return chunks(task_ids, [0] * len(task_ids))
+    return chunks(task_ids)
 
 
 def _changed(answers: Iterable[list[Any]]) -> int:

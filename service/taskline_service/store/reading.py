@@ -40,7 +40,7 @@ class Reading(Scripted):
             TaskDamaged: One of them cannot be understood, unless these are passed over as well.
         """
         tasks = list[Task | None]()
-        for chunk in chunks(task_ids, [0] * len(task_ids)):
+        for chunk in chunks(task_ids, most=RECORDS_PER_CALL):
             reply = await self._script("get", {"ids": list(chunk), "want": want_of(full)})
             for record in reply[b"records"]:
                 read = self._readable if pass_over_damaged else _task

@@ -14,6 +14,7 @@ from taskline_service.errors import TasklineError
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
+from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType, TaskError
 from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
@@ -26,7 +27,6 @@ from taskline_service.worker.story import StorySender
 
 log = logging.getLogger(__name__)
 
-CLAIMS_PER_CALL = 64
 # Wake-ups are hints: an idle worker also looks by itself, after about a second.
 LOOK_EVERY_S = (0.5, 1.5)
 HEARTBEAT_EVERY_S = 5.0
