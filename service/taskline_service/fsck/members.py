@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from taskline_service.fsck.facts import Repair, Seen
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.report import Offence, shown
+from taskline_service.store.damage import UNREADABLE
 from taskline_service.store.keys import label
 from taskline_service.store.records import spec_from_blob, to_blob
 from taskline_service.task import TaskState
@@ -17,22 +18,23 @@ def judge_member(seen: Seen) -> Iterator[Offence]:
     if not (facts := seen.facts):  # it went while we looked
         return
     key, task_id, _ = seen.subject
-    state, line, queue_timeout, spec = facts
-    invariant = None
+    state, line, has_queue_timeout, spec, damaged = facts
+    if damaged:  # the record's own check tells
+        return
+    invariant, why = None, f"but is {shown(state or b'')} on {shown(line or b'')}"
     if state is False:
         invariant, why = Invariant.MEMBER, "but there is no such task"
-    elif (known := _state(state)) is not None and line is not False:
-        why = f"but is {known} on {shown(line)}"
-        if key == b"queue_timeouts":
-            if known is not TaskState.QUEUED or queue_timeout is False:
-                invariant = Invariant.QUEUE_TIMEOUT
-        elif key.startswith(b"label:"):
-            invariant, why = _judge_label(key, task_id, line, spec)
-        elif key.startswith(b"i:"):
-            if key != b"i:" + state + b":" + line:
-                invariant = Invariant.STATE_INDEX
-        elif key != _place(known, line):
-            invariant = Invariant.PLACE
+    elif key == b"queue_timeouts":
+        if state != TaskState.QUEUED.encode() or not has_queue_timeout:
+            invariant = Invariant.QUEUE_TIMEOUT
+    elif key.startswith(b"label:"):
+        if not _has_label(key, task_id, line, spec):
+            invariant, why = Invariant.LABEL_INDEX, "but has no such label"
+    elif key.startswith(b"i:"):
+        if key != b"i:" + state + b":" + line:
+            invariant = Invariant.STATE_INDEX
+    elif key != _place(TaskState(state.decode()), line):
+        invariant = Invariant.PLACE
     if invariant is not None:
         take_out = Repair(
             f"take it out of {shown(key)}",
@@ -43,13 +45,6 @@ def judge_member(seen: Seen) -> Iterator[Offence]:
         yield Offence(invariant, f"task {shown(task_id)}", f"is in {shown(key)}, {why}", take_out)
 
 
-def _state(text: bytes) -> TaskState | None:
-    try:
-        return TaskState(text.decode())
-    except ValueError:
-        return None
-
-
 def _place(state: TaskState, line: bytes) -> bytes:
     if state is TaskState.QUEUED:
         return b"q:" + line
@@ -58,13 +53,9 @@ def _place(state: TaskState, line: bytes) -> bytes:
     return b"due" if state in _WAITING_FOR_TIME else b"retention"
 
 
-def _judge_label(
-    key: bytes, task_id: bytes, line: bytes, spec: bytes
-) -> tuple[Invariant | None, str]:
+def _has_label(key: bytes, task_id: bytes, line: bytes, spec: bytes) -> bool:
     try:
         labels = spec_from_blob(task_id.decode(), line.decode(), to_blob(spec, b"")).labels
-    except Exception:  # the record's own check tells that it cannot be read
-        return None, ""
-    if key.removeprefix(b"label:") in {label(*pair).encode() for pair in labels.items()}:
-        return None, ""
-    return Invariant.LABEL_INDEX, "but has no such label"
+    except UNREADABLE:  # the record's own check tells
+        return True
+    return key.removeprefix(b"label:") in {label(*pair).encode() for pair in labels.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from taskline_service.fsck.facts import Repair, Seen
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.report import Offence, shown
+from taskline_service.store.damage import UNREADABLE
 from taskline_service.store.keys import label
 from taskline_service.store.records import (
     ATTEMPTS_SHOWN,
@@ -200,7 +201,7 @@ def _fault(read: Callable[[], Any]) -> str | None:
     """Why something cannot be read; None if it can."""
     try:
         read()
-    except Exception as error:  # whatever foreign bytes make our readers raise
+    except UNREADABLE as error:
         return f"cannot be read: {type(error).__name__}: {shown(str(error))[:80]}"
     return None
 

@@ -8,11 +8,6 @@ local function ask(...)
   return (type(reply) ~= 'table' or not reply.err) and reply or false
 end
 
-local function ask_first(key)
-  local readable, first = pcall(read_first, key)
-  return readable and first or false
-end
-
 local function size_of(key)
   return redis.call('EXISTS', key) == 1 and ask('STRLEN', key)
 end
@@ -21,8 +16,8 @@ end
 local function attempts_of(id)
   local numbers = {}
   for i, entry in ipairs(ask('LRANGE', PREFIX .. 'a:' .. id, 0, -1) or {}) do
-    local readable, attempt = pcall(cmsgpack.unpack, entry)
-    local whole = readable and type(attempt) == 'table' and attempt.worker and attempt.start and attempt['end']
+    local attempt = unpacked(entry)
+    local whole = type(attempt) == 'table' and attempt.worker and attempt.start and attempt['end']
     numbers[i] = whole and attempt.number or false
   end
   return numbers
@@ -46,9 +41,8 @@ end
 
 -- { { label, score in its index } }
 local function labels_of(id, spec)
-  local readable, fields = pcall(cmsgpack.unpack, spec or '')
-  local labels = {}
-  for name, value in pairs(readable and type(fields) == 'table' and type(fields.l) == 'table' and fields.l or {}) do
+  local fields, labels = unpacked(spec), {}
+  for name, value in pairs(type(fields) == 'table' and type(fields.l) == 'table' and fields.l or {}) do
     if type(name) == 'string' and type(value) == 'string' then
       local label = name .. '=' .. value
       labels[#labels + 1] = { label, ask('ZSCORE', label_index(label), id) }
@@ -80,11 +74,11 @@ FACTS.task = function(id)
   for i = 1, #fields, 2 do
     value[fields[i]] = fields[i + 1]
   end
-  local state, line, spec = value.st or '', value.ln or '', ask_first(PREFIX .. 's:' .. id)
+  local state, line, spec = value.st or '', value.ln or '', read_first(PREFIX .. 's:' .. id) or false
   return {
     fields,
     spec,
-    ask_first(PREFIX .. 'e:' .. id),
+    read_first(PREFIX .. 'e:' .. id) or false,
     ask('GET', PREFIX .. 'g:' .. id),
     attempts_of(id),
     size_of(PREFIX .. 'r:' .. id),
@@ -96,16 +90,21 @@ FACTS.task = function(id)
   }
 end
 
--- { state, line, queue timeout, spec if it is asked for } of the task, each false if there is
--- none; subject = { key of the line or index, id, whether the spec is asked for }
+-- { state, line, whether it has a queue timeout, spec } of the task, each false if there is none,
+--   and whether it is damaged; subject = { key of the line or index, id, whether the spec is asked for }
 FACTS.member = function(subject)
   local key, id, with_spec = unpack(subject)
   if not ask('ZSCORE', PREFIX .. key, id) then
     return false
   end
-  local facts = ask('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'qd') or { false, false, false }
-  facts[4] = with_spec and ask_first(PREFIX .. 's:' .. id) or false
-  return facts
+  local task, absent = load(id)
+  if not task then
+    return { false, false, false, false, absent == 'damaged' }
+  end
+  return {
+    task.state, task.line, task.queue_timeout and true or false,
+    with_spec and read_first(PREFIX .. 's:' .. id) or false, false,
+  }
 end
 
 -- { whether it is in `lines`, score of its first task, its score in `ready` }
