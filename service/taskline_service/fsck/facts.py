@@ -62,7 +62,11 @@ class Inspector:
         return seen
 
     async def mend(self, repair: Repair) -> bool:
-        """Make a repair; False if what it is about has changed meanwhile."""
+        """Make a repair; False if what it is about has changed meanwhile.
+
+        Raises:
+            StoreError: The store does not take it, because a key has the wrong type.
+        """
         args = {
             "kind": repair.seen.kind,
             "subject": repair.seen.subject,

@@ -349,7 +349,8 @@ def _place(task: TaskFacts, state: TaskState) -> Iterator[Offence]:
         place, score = b"q:" + task.line, task.number(b"du") - task.number(b"pr") * PRIORITY_US
     elif state.terminal:
         place = b"retention"
-        score = task.number(b"xp" if task.result_size is None else b"re")
+        has_result = state is _S.COMPLETED and task.result_size is not None
+        score = task.number(b"re" if has_result else b"xp")
         if not task.has(b"xp"):
             return
     else:

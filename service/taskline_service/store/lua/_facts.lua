@@ -135,12 +135,15 @@ FACTS.failed = function(id)
   return ask('HMGET', PREFIX .. 't:' .. id, 'st', 'et', 'sq') or { false, false, false }
 end
 
--- { counters of failed_by, size of the indexes of FAILED tasks }; subject = { fields, lines }
+-- { counters of failed_by, size of the indexes of FAILED tasks, number of all lines };
+--   subject = { fields, lines }
 FACTS.failed_by = function(subject)
   local fields, lines = unpack(subject)
   local size = 0
   for _, line in ipairs(lines) do
     size = size + (ask('ZCARD', index('FAILED', line)) or 0)
   end
-  return { fields[1] and ask('HMGET', PREFIX .. 'failed_by', unpack(fields)) or {}, size }
+  return {
+    ask('HMGET', PREFIX .. 'failed_by', unpack(fields)) or {}, size, ask('SCARD', PREFIX .. 'lines') or 0,
+  }
 end
