@@ -5,14 +5,16 @@ from functools import partial
 from typing import Any
 
 from taskline_service.fsck import families
+from taskline_service.fsck.contents import judge_attempts
 from taskline_service.fsck.facts import Inspector, Seen
 from taskline_service.fsck.failures import Recount, Restless
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.lines import judge_line, judge_log, judge_task_type
 from taskline_service.fsck.members import judge_member
-from taskline_service.fsck.records import TaskFacts, judge_task
+from taskline_service.fsck.records import judge_task
 from taskline_service.fsck.report import Findings, Offence, Report, shown
 from taskline_service.fsck.scanning import Scanner, all_of
+from taskline_service.fsck.task_facts import TaskFacts
 from taskline_service.store import Keys, Redis
 from taskline_service.store.store import MAX_LOST
 
@@ -52,6 +54,8 @@ class Check:
         self._seen_keys = 0
         # Lines that keys were seen of.
         self._lines = set[bytes]()
+        # Tasks of the page whose earlier attempts are yet to be judged.
+        self._retried = list[bytes]()
         self._misindexed = False
         self._undecided = list[str]()
 
@@ -83,16 +87,19 @@ class Check:
             yield offence
         async for offence in self._judge("task", tasks, self._judge_task):
             yield offence
-        for name in filter(families.lists_tasks, names):
-            with_spec = name.startswith(b"label:")
-            async for page in self._scanner.members_of_zset(name):
-                subjects = [[name, member, with_spec] for member in page]
-                async for offence in self._judge("member", subjects, judge_member):
-                    yield offence
+        retried, self._retried = self._retried, []
+        async for offence in self._judge("attempts", retried, judge_attempts):
+            yield offence
+        listing = [name for name in names if families.lists_tasks(name)]
+        async for page in self._scanner.members_of_zsets(listing):
+            async for offence in self._judge("member", page, judge_member):
+                yield offence
 
     def _judge_task(self, seen: Seen) -> Iterator[Offence]:
         if (task := TaskFacts.of(seen)) is not None:
             self._tasks += 1
+            if task.attempts_kept:
+                self._retried.append(task.id)
             yield from judge_task(task, max_lost=self._max_lost)
 
     async def _judge_lines(self) -> AsyncIterator[Offence]:

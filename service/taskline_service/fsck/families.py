@@ -79,13 +79,19 @@ def lists_tasks(name: bytes) -> bool:
 def judge_key(seen: Seen) -> Iterator[Offence]:
     """What is wrong with a key as such."""
     name: bytes = seen.subject
-    kind, expires, has_owner = seen.facts
-    if kind == b"none":  # it went while we looked
+    if seen.facts[0] == b"none":  # it went while we looked
         return
-    subject, family = f"key {shown(name)}", family_of(name)
+    family = family_of(name)
     if family is None:
-        yield Offence(Invariant.KNOWN_KEY, subject, "is no key of the data model")
-        return
+        yield Offence(Invariant.KNOWN_KEY, f"key {shown(name)}", "is no key of the data model")
+    else:
+        yield from _judge_as(family, seen)
+
+
+def _judge_as(family: Family, seen: Seen) -> Iterator[Offence]:
+    name: bytes = seen.subject
+    kind, expires, has_owner = seen.facts
+    subject = f"key {shown(name)}"
     if kind != family.type:
         detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
         yield Offence(Invariant.KEY_TYPE, subject, detail)

@@ -67,4 +67,6 @@ def shown(text: bytes | str) -> str:
     """Any text, so that it can be printed on one line of a terminal."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

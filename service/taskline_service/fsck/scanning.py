@@ -1,11 +1,16 @@
 """Reads keys of any size in bounded steps."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from taskline_service.store import Keys, Redis, StoreError
 
 # Keys or members that the store is asked for at a time.
 _PAGE = 500
+# Sorted sets: there may be very many small ones, and each question takes a way there and back.
+_AT_ONCE = 10
+
+Member = tuple[bytes, bytes]
 
 
 class Scanner:
@@ -23,6 +28,16 @@ class Scanner:
         """Pages of the names of all keys, without the prefix."""
         async for page in self._pages(b"SCAN", match=self._prefix + b"*"):
             yield [name.removeprefix(self._prefix) for name in page]
+
+    async def members_of_zsets(self, names: Sequence[bytes]) -> AsyncIterator[list[Member]]:
+        """Pages of the members of sorted sets, several of which are asked for at a time."""
+        for start in range(0, len(names), _AT_ONCE):
+            cursors = dict.fromkeys(names[start : start + _AT_ONCE], b"0")
+            while cursors:
+                steps = [self._step(b"ZSCAN", self._prefix + n, c) for n, c in cursors.items()]
+                replies = dict(zip(cursors, await asyncio.gather(*steps), strict=True))
+                yield [(name, id_) for name, (_, page) in replies.items() for id_ in page[::2]]
+                cursors = {name: cursor for name, (cursor, _) in replies.items() if cursor != b"0"}
 
     async def members_of_zset(self, name: bytes) -> AsyncIterator[list[bytes]]:
         """Pages of the members of a sorted set."""
@@ -42,19 +57,21 @@ class Scanner:
     async def _pages(
         self, command: bytes, *key: bytes, match: bytes | None = None
     ) -> AsyncIterator[list[bytes]]:
-        cursor = b"0"
-        only = (b"MATCH", match) if match is not None else ()
+        cursor, only = b"0", (b"MATCH", match) if match is not None else ()
         while True:
-            step = (command, *key, cursor, *only, b"COUNT", str(_PAGE))
-            try:
-                cursor, page = await self._redis.call(*step)
-            except StoreError as error:
-                if not str(error).startswith("WRONGTYPE"):
-                    raise
-                return
+            cursor, page = await self._step(command, *key, cursor, *only)
             yield page
             if cursor == b"0":
                 return
+
+    async def _step(self, *command: bytes) -> tuple[bytes, list[bytes]]:
+        try:
+            cursor, page = await self._redis.call(*command, b"COUNT", str(_PAGE))
+        except StoreError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return b"0", []
+        return cursor, page
 
 
 async def all_of(pages: AsyncIterator[list[bytes]]) -> set[bytes]:
