@@ -1,5 +1,6 @@
-"""A store in which everything is that there can be: each state, every kind of key."""
+"""A store in which everything is that there can be, and ways to damage it."""
 
+import shlex
 from datetime import timedelta
 
 from taskline_service.store import Directory, TaskStore, WorkerInfo
@@ -38,3 +39,12 @@ async def populate(store: TaskStore) -> None:
     labels = {"team": "a", "odd": "=:*"}
     waiting = new_task("waiting", labels=labels, priority=0, queue_timeout=AN_HOUR)
     await enqueue(store, "queued", waiting)
+
+
+async def damage(store: TaskStore, commands: str) -> None:
+    """Carry out commands, whose keys are told without the prefix."""
+    prefix = store.keys.prefix.decode()
+    for command in commands.split(";"):
+        name, *arguments = shlex.split(command)
+        keys = 2 if name == "COPY" else 1
+        await store.redis.call(name, *(prefix + key for key in arguments[:keys]), *arguments[keys:])

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from taskline_service.embedded import EmbeddedStore
+from taskline_service.fsck import Invariant
 from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
-from tests.fsck.populated import populate
-from tests.fsck.test_defects import damage
+from tests.fsck.populated import damage, populate
 
 TASKLINE = Path(sys.executable).with_name("taskline")
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +220,10 @@ async def test_a_repair_of_a_data_directory_is_kept(tmp_path: Path) -> None:
     after = await fsck("--data-dir", data)
 
     assert (before.code, repaired.code, after.code) == (1, 0, 0)
+
+
+def test_the_documentation_tells_every_invariant() -> None:
+    documentation = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+
+    for invariant in Invariant:
+        assert f"| {invariant.name.lower()} | {invariant.value} |\n" in documentation

@@ -1,12 +1,10 @@
 """A store that was damaged: each offence is found and named, and mended where that is safe."""
 
-import shlex
-
 import pytest
 
 from taskline_service.fsck import Invariant, Report, check_store, repair_store
 from taskline_service.store import TaskStore
-from tests.fsck.populated import populate
+from tests.fsck.populated import damage, populate
 from tests.store.making import NO_TIME, claim_one, enqueue, reclaim
 
 pytestmark = pytest.mark.damages_store
@@ -189,15 +187,6 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
     ),
     "a lost history": ("DEL h:retrying", Inv.HISTORY, "task retrying"),
 }
-
-
-async def damage(store: TaskStore, commands: str) -> None:
-    """Carry out commands, whose keys are told without the prefix."""
-    prefix = store.keys.prefix.decode()
-    for command in commands.split(";"):
-        name, *arguments = shlex.split(command)
-        keys = 2 if name == "COPY" else 1
-        await store.redis.call(name, *(prefix + key for key in arguments[:keys]), *arguments[keys:])
 
 
 def named(report: Report) -> set[tuple[Invariant, str]]:
