@@ -52,13 +52,19 @@ async def loaded(snapshot: Path) -> AsyncIterator[str]:
 
 def _copy(snapshot: Path, folder: Path) -> None:
     """Put it where a server with the usual names finds it."""
-    if not snapshot.is_dir():
-        with snapshot.open("rb") as file:
-            if not file.read(max(map(len, _BEGINNINGS))).startswith(_BEGINNINGS):
-                raise SnapshotUnreadable(f"{snapshot} is neither an RDB nor an append-only file")
-        # A server reads an RDB file as an append-only file that goes no further.
-        shutil.copyfile(snapshot, folder / _SINGLE)
+    if (snapshot / _SINGLE).is_file():  # the data directory of a server that writes one file
+        snapshot = snapshot / _SINGLE
+    if snapshot.is_dir():
+        _copy_parts(snapshot, folder)
         return
+    with snapshot.open("rb") as file:
+        if not file.read(max(map(len, _BEGINNINGS))).startswith(_BEGINNINGS):
+            raise SnapshotUnreadable(f"{snapshot} is neither an RDB nor an append-only file")
+    # A server reads an RDB file as an append-only file that goes no further.
+    shutil.copyfile(snapshot, folder / _SINGLE)
+
+
+def _copy_parts(snapshot: Path, folder: Path) -> None:
     parts = snapshot / _SEVERAL if (snapshot / _SEVERAL).is_dir() else snapshot
     manifests = list(parts.glob("*.manifest"))
     if len(manifests) != 1:
