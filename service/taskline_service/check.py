@@ -18,7 +18,7 @@ from taskline_service.fsck import (
     loaded,
     repair_store,
 )
-from taskline_service.store.store import DEFAULT_RECORD_TTL, DEFAULT_RESULT_TTL
+from taskline_service.store.scripted import DEFAULT_RECORD_TTL, DEFAULT_RESULT_TTL
 
 _CLEAN, _OFFENCES, _UNABLE = 0, 1, 6
 
