@@ -1,26 +1,11 @@
-"""Looks at the keys that tests leave behind: each must belong to the data model."""
-
-import re
+"""Looks at the keys that tests leave behind."""
 
 from taskline_service.store import Keys, Redis
-
-# As in lua/_prelude.lua.
-_FAMILIES = re.compile(
-    r"[tsregah]:.+|i:[A-Z]+:[^:]+:.+|q:[^:]+:.+|w:.+|label:[^=]+=.*|stats:[0-9]+:[0-9]+:.*"
-    r"|ready|due|queue_timeouts|leases|retention|lines|paused|types|types_seen|workers|rev|log"
-    r"|failed_by",
-    re.DOTALL,
-)
 
 
 async def all_keys(redis: Redis, keys: Keys) -> list[str]:
     """The keys of this namespace, without their prefix; statistics of the day left out."""
     return [key for key in await _names(redis, keys) if not key.startswith("stats:")]
-
-
-async def foreign_keys(redis: Redis, keys: Keys) -> list[str]:
-    """Those that are no part of the data model."""
-    return [key for key in await _names(redis, keys) if not _FAMILIES.fullmatch(key)]
 
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:

@@ -1,4 +1,4 @@
-"""The service's part of the command line: `taskline serve` and `taskline worker`.
+"""The service's part of the command line: `taskline serve`, `taskline worker`, `taskline fsck`.
 
 Only reads options; what they start is imported when a command runs, so that the other
 commands start fast and need none of the service's libraries.
@@ -114,6 +114,7 @@ def register(app: typer.Typer) -> None:
     """Add the service's commands; called through the entry point group `taskline.commands`."""
     app.command()(serve)
     app.command()(worker)
+    app.command()(fsck)
 
 
 def serve(
@@ -280,14 +281,70 @@ def worker(
     raise typer.Exit(code)
 
 
+def fsck(
+    ctx: typer.Context,
+    *,
+    redis_url: RedisUrl = None,
+    data_dir: DataDir = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Check a copy of this RDB or append-only file instead; the directory of one in "
+            "several parts.",
+            exists=True,
+        ),
+    ] = None,
+    namespace: Namespace = config.DEFAULT_NAMESPACE,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Tell how each offence would be mended; --yes does it."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --repair: mend what can be mended safely.")
+    ] = False,
+    output: Annotated[
+        config.ReportFormat,
+        typer.Option("--output", "-o", help="table: for people; json: for programs."),
+    ] = config.ReportFormat.TABLE,
+) -> None:
+    """Check that what is in a store makes sense, and name what does not.
+
+    The service may run meanwhile. If its embedded store does not, it is started for the
+    check. Exit codes: 0 clean, 1 offences found (after a repair: left), 2 wrong usage, 6 the
+    store cannot be had.
+    """
+    if snapshot is not None:
+        redis_url = redis_url if _on_command_line(ctx, "redis_url") else None
+        data_dir = data_dir if _on_command_line(ctx, "data_dir") else None
+    try:
+        options = config.FsckConfig.from_options(
+            redis_url=redis_url,
+            data_dir=data_dir,
+            snapshot=snapshot,
+            namespace=namespace,
+            repair=repair,
+            confirmed=yes,
+            output=output,
+        )
+        code = _service_module("check").run(options)
+    except config.WrongOption as error:
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
+    raise typer.Exit(code)
+
+
 def _refuse_options_of_workers(ctx: typer.Context) -> None:
-    """Said on the command line they are meant; in the environment, perhaps for others."""
     for name in ("concurrency", "lease"):
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _on_command_line(ctx, name):
             raise config.WrongOption(
                 f"--{name}", "is for workers, and there are none beside this server"
             )
+
+
+def _on_command_line(ctx: typer.Context, name: str) -> bool:
+    """An option that is said there is meant; in the environment, perhaps for others."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _service_module(name: str) -> Any:

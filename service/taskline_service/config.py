@@ -1,4 +1,4 @@
-"""What a process was told to do: the options of `serve` and `worker`, checked.
+"""What a process was told to do: the options of `serve`, `worker` and `fsck`, checked.
 
 Read where a process starts only; everything else takes plain arguments.
 """
@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Self
 
 from taskline_service import limits, option_values
-from taskline_service.option_values import ListenAddress, LogLevel, StoreChoice, WrongOption
+from taskline_service.option_values import (
+    ListenAddress,
+    LogLevel,
+    ReportFormat,
+    StoreChoice,
+    WrongOption,
+)
 from taskline_service.queue_order import QueueChoice
 
 __all__ = [
+    "FsckConfig",
     "ListenAddress",
     "LogLevel",
+    "ReportFormat",
     "ServeConfig",
     "StoreChoice",
     "WorkerConfig",
@@ -168,4 +176,50 @@ class WorkerConfig:
             result_ttl=result_ttl,
             record_ttl=record_ttl,
             log_level=log_level,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FsckConfig:
+    """What `taskline fsck` was told."""
+
+    store: StoreChoice
+    # A file to look at instead of the store.
+    snapshot: Path | None
+    namespace: str
+    # Whether to tell how each offence can be mended, and whether to do it.
+    repair: bool
+    confirmed: bool
+    output: ReportFormat
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        redis_url: str | None = None,
+        data_dir: Path | None = None,
+        snapshot: Path | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        repair: bool = False,
+        confirmed: bool = False,
+        output: ReportFormat = ReportFormat.TABLE,
+    ) -> Self:
+        """Check the options of the command line.
+
+        Raises:
+            WrongOption: One of them is wrong, or two contradict each other.
+        """
+        if snapshot is not None and (redis_url is not None or data_dir is not None):
+            raise WrongOption("--snapshot", "contradicts --redis-url and --data-dir")
+        if snapshot is not None and repair:
+            raise WrongOption("--repair", "is for a store; a snapshot is never changed")
+        if confirmed and not repair:
+            raise WrongOption("--yes", "says that --repair may change the store, and needs it")
+        return cls(
+            store=StoreChoice.parse(redis_url, data_dir),
+            snapshot=snapshot,
+            namespace=option_values.namespace(namespace),
+            repair=repair,
+            confirmed=confirmed,
+            output=output,
         )

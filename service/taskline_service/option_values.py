@@ -41,6 +41,13 @@ class LogLevel(StrEnum):
         return logging.getLevelNamesMapping()[self.upper()]
 
 
+class ReportFormat(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class WrongOption(ValueError):
     """An option that is wrong, or contradicts another one; `option` is its name, `--…`."""
 

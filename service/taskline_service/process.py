@@ -45,8 +45,9 @@ def run(
     name: str,
     log_level: int,
     expected: tuple[type[Exception], ...] = (),
+    unable: int = 1,
 ) -> int:
-    """Run a process of ours to its exit code: 1 if it cannot have what it needs.
+    """Run a process of ours to its exit code.
 
     Its log goes to standard error, its traces to where the OTEL_* variables say.
 
@@ -55,6 +56,7 @@ def run(
         name: Of the service, in traces.
         log_level: As `logging` counts.
         expected: Further exceptions that are told in a line.
+        unable: The exit code if it cannot have what it needs.
     """
     told: tuple[type[Exception], ...] = (*_EXPECTED, *expected)
     logs.configure(log_level)
@@ -66,7 +68,7 @@ def run(
             print(f"taskline: {failure}", file=sys.stderr)
     finally:
         shut_down_telemetry()
-    return 1
+    return unable
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

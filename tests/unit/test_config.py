@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from taskline_service.config import (
+    FsckConfig,
     ListenAddress,
     LogLevel,
     ServeConfig,
@@ -197,3 +198,20 @@ def test_reflection_is_off_beyond_loopback_unless_asked_for() -> None:
     assert not ServeConfig.from_options(listen=beyond, insecure=True).reflection
     assert ServeConfig.from_options(listen=beyond, insecure=True, reflection=True).reflection
     assert not ServeConfig.from_options(reflection=False).reflection
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"snapshot": Path("f"), "redis_url": "redis://x"}, "--snapshot"),
+        ({"snapshot": Path("f"), "data_dir": Path("d")}, "--snapshot"),
+        ({"snapshot": Path("f"), "repair": True}, "--repair"),
+        ({"confirmed": True}, "--yes"),
+        ({"namespace": "*"}, "--namespace"),
+    ],
+)
+def test_a_check_that_cannot_be_meant_is_refused(options: dict[str, Any], option: str) -> None:
+    with pytest.raises(WrongOption) as refused:
+        FsckConfig.from_options(**options)
+
+    assert refused.value.option == option

@@ -4,7 +4,7 @@ It listens on a unix socket only, keeps its data in a directory between runs, an
 gone when its parent is gone, however that ended.
 """
 
-from taskline_service.embedded.data_dir import default_data_dir, join
+from taskline_service.embedded.data_dir import default_data_dir, has_data, join
 from taskline_service.embedded.errors import (
     DataDirInUse,
     DataDirUnusable,
@@ -24,5 +24,6 @@ __all__ = [
     "ServerNotFound",
     "StoreNotRunning",
     "default_data_dir",
+    "has_data",
     "join",
 ]

@@ -38,6 +38,11 @@ def default_data_dir() -> Path:
     return Path(".taskline").absolute()
 
 
+def has_data(data_dir: Path) -> bool:
+    """Whether a store has ever kept anything in this directory."""
+    return (data_dir / "appendonlydir").exists() or (data_dir / "appendonly.aof").exists()
+
+
 async def join(data_dir: Path, *, loading_limit: timedelta = timedelta(minutes=1)) -> str:
     """URL of the store that a `taskline serve` runs on this data directory.
 

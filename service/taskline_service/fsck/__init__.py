@@ -2,6 +2,17 @@
 
 from taskline_service.fsck.check import check_store
 from taskline_service.fsck.invariants import Invariant
+from taskline_service.fsck.repair import Repaired, repair_store
 from taskline_service.fsck.report import Offence, Report
+from taskline_service.fsck.snapshot import SnapshotUnreadable, loaded
 
-__all__ = ["Invariant", "Offence", "Report", "check_store"]
+__all__ = [
+    "Invariant",
+    "Offence",
+    "Repaired",
+    "Report",
+    "SnapshotUnreadable",
+    "check_store",
+    "loaded",
+    "repair_store",
+]

@@ -1,23 +1,25 @@
 """Goes through a whole store, in bounded steps and beside everything else that happens there."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from taskline_service.fsck import families
+from taskline_service.fsck.contents import judge_attempts
 from taskline_service.fsck.facts import Inspector, Seen
 from taskline_service.fsck.failures import Recount, Restless
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.lines import judge_line, judge_log, judge_task_type
 from taskline_service.fsck.members import judge_member
-from taskline_service.fsck.records import TaskFacts, judge_task
-from taskline_service.fsck.report import Offence, Report, shown
-from taskline_service.store import Keys, Redis, StoreError
+from taskline_service.fsck.records import judge_task
+from taskline_service.fsck.report import Findings, Offence, Report, shown
+from taskline_service.fsck.scanning import Scanner, all_of
+from taskline_service.fsck.task_facts import TaskFacts
+from taskline_service.store import Keys, Redis
 from taskline_service.store.scripted import MAX_LOST
 
 # Offences that a report tells; it counts all of them.
 TOLD = 1000
-# Keys or members that the store is asked for at a time.
-_PAGE = 500
 
 
 async def check_store(
@@ -33,16 +35,10 @@ async def check_store(
         max_lost: How many workers a task may lose.
         told: How many offences the report has at most.
     """
-    check = Check(redis, keys, max_lost=max_lost)
-    # A task may be come across twice, so the same may be found again.
-    offences = dict[str, Offence]()
-    total = 0
+    check, findings = Check(redis, keys, max_lost=max_lost), Findings(told)
     async for offence in check.offences():
-        text = str(offence)
-        total += text not in offences
-        if len(offences) < told:
-            offences.setdefault(text, offence)
-    return check.report(total, tuple(offences.values()))
+        findings.add(offence)
+    return check.report(findings)
 
 
 class Check:
@@ -53,33 +49,35 @@ class Check:
         self._keys = keys
         self._max_lost = max_lost
         self._inspector = Inspector(redis, keys)
+        self._scanner = Scanner(redis, keys)
         self._tasks = 0
         self._seen_keys = 0
         # Lines that keys were seen of.
         self._lines = set[bytes]()
+        # Tasks of the page whose earlier attempts are yet to be judged.
+        self._retried = list[bytes]()
         self._misindexed = False
         self._undecided = list[str]()
 
-    def report(self, total: int, offences: tuple[Offence, ...]) -> Report:
-        """What was found, when all offences have been."""
+    def report(self, findings: Findings) -> Report:
+        """What was found, after all of it was."""
         return Report(
             tasks=self._tasks,
             keys=self._seen_keys,
-            total=total,
-            offences=offences,
+            total=findings.total,
+            offences=findings.offences,
             undecided=tuple(self._undecided),
         )
 
     async def offences(self) -> AsyncIterator[Offence]:
-        """Every offence there is, as it is found; some may come again."""
-        async for names in self._pages(b"SCAN", match=self._keys.prefix + b"*"):
-            async for offence in self._judge_keys([n[len(self._keys.prefix) :] for n in names]):
+        """Every offence there is, as it is found."""
+        async for names in self._scanner.keys():
+            async for offence in self._judge_keys(names):
                 self._misindexed |= offence.invariant is Invariant.STATE_INDEX
                 yield offence
-        async for offence in self._judge_lines():
-            yield offence
-        async for offence in self._judge_counters():
-            yield offence
+        for part in (self._judge_lines, self._judge_types, self._judge_log, self._judge_failures):
+            async for offence in part():
+                yield offence
 
     async def _judge_keys(self, names: Sequence[bytes]) -> AsyncIterator[Offence]:
         self._seen_keys += len(names)
@@ -89,74 +87,51 @@ class Check:
             yield offence
         async for offence in self._judge("task", tasks, self._judge_task):
             yield offence
-        for name in names:
-            if families.lists_tasks(name):
-                async for offence in self._judge_members(name):
-                    yield offence
+        retried, self._retried = self._retried, []
+        async for offence in self._judge("attempts", retried, judge_attempts):
+            yield offence
+        listing = [name for name in names if families.lists_tasks(name)]
+        async for page in self._scanner.members_of_zsets(listing):
+            async for offence in self._judge("member", page, judge_member):
+                yield offence
 
     def _judge_task(self, seen: Seen) -> Iterator[Offence]:
         if (task := TaskFacts.of(seen)) is not None:
             self._tasks += 1
+            if task.attempts_kept:
+                self._retried.append(task.id)
             yield from judge_task(task, max_lost=self._max_lost)
 
-    async def _judge_members(self, name: bytes) -> AsyncIterator[Offence]:
-        with_spec = name.startswith(b"label:")
-        async for page in self._pages(b"ZSCAN", self._keys.prefix + name):
-            subjects = [[name, member, with_spec] for member in page[::2]]
-            async for offence in self._judge("member", subjects, judge_member):
-                yield offence
-
     async def _judge_lines(self) -> AsyncIterator[Offence]:
-        with_tasks = frozenset(self._lines)
-        async for page in self._pages(b"SSCAN", self._keys.prefix + b"lines"):
-            self._lines.update(page)
-        ready = {
-            line
-            async for page in self._pages(b"ZSCAN", self._keys.prefix + b"ready")
-            for line in page[::2]
-        }
+        known = await all_of(self._scanner.members_of_set(b"lines"))
+        ready = await all_of(self._scanner.members_of_zset(b"ready"))
 
         def judge(seen: Seen) -> Iterator[Offence]:
-            return judge_line(seen, has_tasks=seen.subject in with_tasks)
+            return judge_line(seen, has_tasks=seen.subject in self._lines)
 
-        async for offence in self._judge("line", sorted(self._lines | ready), judge):
+        async for offence in self._judge("line", sorted(self._lines | known | ready), judge):
             yield offence
 
-    async def _judge_counters(self) -> AsyncIterator[Offence]:
-        async for offence in self._judge("log", [b""], judge_log):
-            yield offence
-        types = await self._members(b"HSCAN", b"types") | await self._members(
-            b"ZSCAN", b"types_seen"
-        )
+    async def _judge_types(self) -> AsyncIterator[Offence]:
+        published = await all_of(self._scanner.fields_of_hash(b"types"))
+        seen_types = await all_of(self._scanner.members_of_zset(b"types_seen"))
         seconds, us = await self._redis.call(b"TIME")
-        time_us = int(seconds) * 1_000_000 + int(us)
-
-        def judge(seen: Seen) -> Iterator[Offence]:
-            return judge_task_type(seen, time_us=time_us)
-
-        async for offence in self._judge("task_type", sorted(types), judge):
+        judge = partial(judge_task_type, time_us=int(seconds) * 1_000_000 + int(us))
+        async for offence in self._judge("task_type", sorted(published | seen_types), judge):
             yield offence
-        async for offence in self._judge_failures():
+
+    async def _judge_log(self) -> AsyncIterator[Offence]:
+        async for offence in self._judge("log", [b""], judge_log):
             yield offence
 
     async def _judge_failures(self) -> AsyncIterator[Offence]:
         if self._misindexed:
             self._undecided.append("failed_by: counts what the indexes have, which are wrong")
             return
-        lines = dict[bytes, list[bytes]]()
-        fields = dict[bytes, list[bytes]]()
-        for grouped, names in (
-            (lines, self._lines),
-            (fields, await self._members(b"HSCAN", b"failed_by")),
-        ):
-            for name in names:
-                grouped.setdefault(name.partition(b":")[2], []).append(name)
-        recount = Recount(self._redis, self._keys, self._inspector)
-        for queue in sorted(lines.keys() | fields.keys()):
+        recount = Recount(self._redis, self._keys, self._lines)
+        for queue in await recount.queues():
             try:
-                async for offence in recount.judge(
-                    queue, sorted(lines.get(queue, [])), fields.get(queue, [])
-                ):
+                async for offence in recount.judge(queue):
                     yield offence
             except Restless:
                 self._undecided.append(f"failed_by of queue {shown(queue)}: changes all the time")
@@ -167,26 +142,3 @@ class Check:
         for seen in await self._inspector.see(kind, subjects):
             for offence in judge(seen):
                 yield offence
-
-    async def _members(self, command: bytes, name: bytes) -> set[bytes]:
-        """The fields of a hash, or the members of a sorted set."""
-        key = self._keys.prefix + name
-        return {member async for page in self._pages(command, key) for member in page[::2]}
-
-    async def _pages(
-        self, command: bytes, *key: bytes, match: bytes | None = None
-    ) -> AsyncIterator[list[bytes]]:
-        """What one of the SCAN commands goes through."""
-        cursor = b"0"
-        only = (b"MATCH", match) if match is not None else ()
-        while True:
-            step = (command, *key, cursor, *only, b"COUNT", str(_PAGE))
-            try:
-                cursor, page = await self._redis.call(*step)
-            except StoreError as error:
-                if not str(error).startswith("WRONGTYPE"):
-                    raise
-                return  # the key's own check tells that
-            yield page
-            if cursor == b"0":
-                return

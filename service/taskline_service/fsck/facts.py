@@ -11,8 +11,10 @@ from typing import Any
 from taskline_service.store import Keys, Redis
 from taskline_service.store.records import unpack
 
-# Keeps a script call far below the time that others would notice.
-_SUBJECTS_PER_CALL = 50
+# Keeps a script call so short that others do not notice. Earlier attempts come with their
+# tracebacks, which can be a megabyte for one task.
+_PER_CALL = 100
+_ATTEMPTS_PER_CALL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,20 @@ class Inspector:
     async def see(self, kind: str, subjects: Sequence[Any]) -> list[Seen]:
         """The facts about things of one kind, in their order."""
         seen = list[Seen]()
-        for start in range(0, len(subjects), _SUBJECTS_PER_CALL):
-            chunk = list(subjects[start : start + _SUBJECTS_PER_CALL])
+        step = _ATTEMPTS_PER_CALL if kind == "attempts" else _PER_CALL
+        for start in range(0, len(subjects), step):
+            chunk = list(subjects[start : start + step])
             args = {"kind": kind, "subjects": chunk}
             reply = await self._redis.script("inspect", self._keys.prefix, args)
             seen += [Seen(kind, *pair) for pair in zip(chunk, reply, strict=True)]
         return seen
 
     async def mend(self, repair: Repair) -> bool:
-        """Make a repair; False if what it is about has changed meanwhile."""
+        """Make a repair; False if what it is about has changed meanwhile.
+
+        Raises:
+            StoreError: The store does not take it, because a key has the wrong type.
+        """
         args = {
             "kind": repair.seen.kind,
             "subject": repair.seen.subject,

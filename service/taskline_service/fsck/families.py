@@ -4,6 +4,7 @@ and lives."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from taskline_service.fsck.facts import Repair, Seen
 from taskline_service.fsck.invariants import Invariant
@@ -19,23 +20,27 @@ class Family:
 
     pattern: re.Pattern[bytes]
     type: bytes
+    # Whether what comes after the colon is the id of the task that the key belongs to.
+    owned: bool = False
+    # Whether its members are ids of tasks.
+    lists_tasks: bool = False
     # Seconds to live that are enough for whatever still needs such a key; None: it must stay.
     life: int | None = None
 
 
-def _family(pattern: str, type: str, *, life: int | None = None) -> Family:
-    return Family(re.compile(pattern.encode(), re.DOTALL), type.encode(), life)
+def _family(pattern: str, type: str, **traits: Any) -> Family:
+    return Family(re.compile(pattern.encode(), re.DOTALL), type.encode(), **traits)
 
 
 _FAMILIES = (
     _family("t:.+", "hash"),
-    _family("[sreg]:.+", "string"),
-    _family("a:.+", "list"),
-    _family("h:.+", "stream"),
-    _family(f"i:(?:{_STATES}):(?P<line>[^:]+:.+)", "zset"),
-    _family("q:(?P<line>[^:]+:.+)", "zset"),
-    _family("label:[^=]+=.*", "zset"),
-    _family("due|queue_timeouts|leases|retention", "zset"),
+    _family("[sreg]:.+", "string", owned=True),
+    _family("a:.+", "list", owned=True),
+    _family("h:.+", "stream", owned=True),
+    _family(f"i:(?:{_STATES}):(?P<line>[^:]+:.+)", "zset", lists_tasks=True),
+    _family("q:(?P<line>[^:]+:.+)", "zset", lists_tasks=True),
+    _family("label:[^=]+=.*", "zset", lists_tasks=True),
+    _family("due|queue_timeouts|leases|retention", "zset", lists_tasks=True),
     _family("ready|types_seen|workers", "zset"),
     _family("lines|paused", "set"),
     _family("types|failed_by", "hash"),
@@ -46,7 +51,6 @@ _FAMILIES = (
     # The longest kept, with the width of its bucket, twice.
     _family("stats:[0-9]+:[0-9]+:.*", "hash", life=86_400 + 2 * 900),
 )
-_TASKS_LISTED = re.compile(rb"(?:q:|i:|label:|(?:due|queue_timeouts|leases|retention)\Z)")
 
 
 def family_of(name: bytes) -> Family | None:
@@ -68,24 +72,31 @@ def line_of(name: bytes) -> bytes | None:
 
 def lists_tasks(name: bytes) -> bool:
     """Whether the members of this key must be ids of tasks."""
-    return _TASKS_LISTED.match(name) is not None
+    family = family_of(name)
+    return family is not None and family.lists_tasks
 
 
 def judge_key(seen: Seen) -> Iterator[Offence]:
     """What is wrong with a key as such."""
     name: bytes = seen.subject
-    kind, expires, owned = seen.facts
-    if kind == b"none":  # it went while we looked
+    if seen.facts[0] == b"none":  # it went while we looked
         return
-    subject, family = f"key {shown(name)}", family_of(name)
+    family = family_of(name)
     if family is None:
-        yield Offence(Invariant.KNOWN_KEY, subject, "is no key of the data model")
-        return
+        yield Offence(Invariant.KNOWN_KEY, f"key {shown(name)}", "is no key of the data model")
+    else:
+        yield from _judge_as(family, seen)
+
+
+def _judge_as(family: Family, seen: Seen) -> Iterator[Offence]:
+    name: bytes = seen.subject
+    kind, expires, has_owner = seen.facts
+    subject = f"key {shown(name)}"
     if kind != family.type:
         detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
         yield Offence(Invariant.KEY_TYPE, subject, detail)
         return
-    if family.pattern.pattern.startswith((b"[sreg]", b"a:", b"h:")) and not owned:
+    if family.owned and not has_owner:
         drop = Repair("drop it", seen, ((b"DEL", name),))
         yield Offence(Invariant.OWNER, subject, "belongs to a task that has no record", drop)
         return

@@ -51,7 +51,6 @@ def judge_log(seen: Seen) -> Iterator[Offence]:
         detail = f"is {shown(revision or b'0')}, but the log goes up to {latest}"
     else:
         return
-    # Above whatever was given out since: the log has an entry for every revision but those of
-    # calls that were cut off.
+    # Every revision that was given out has an entry in the log, and the latest is never trimmed.
     repair = Repair(f"set it to {latest}", seen, ((b"SET", b"rev", str(latest)),))
     yield Offence(Invariant.REVISION, "the revision", detail, repair)

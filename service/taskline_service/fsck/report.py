@@ -39,8 +39,34 @@ class Report:
         return not self.total
 
 
+class Findings:
+    """Collects offences: counts all, keeps the first of them."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+        # By what they say: a check may come across the same thing twice.
+        self._kept = dict[str, Offence]()
+        self.total = 0
+
+    def add(self, offence: Offence) -> None:
+        """Take one more."""
+        text = str(offence)
+        if text in self._kept:
+            return
+        self.total += 1
+        if len(self._kept) < self._told:
+            self._kept[text] = offence
+
+    @property
+    def offences(self) -> tuple[Offence, ...]:
+        """Those that are kept."""
+        return tuple(self._kept.values())
+
+
 def shown(text: bytes | str) -> str:
     """Any text, so that it can be printed on one line of a terminal."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

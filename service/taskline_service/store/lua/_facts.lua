@@ -8,26 +8,6 @@ local function ask(...)
   return (type(reply) ~= 'table' or not reply.err) and reply or false
 end
 
-local function ask_first(key)
-  local readable, first = pcall(read_first, key)
-  return readable and first or false
-end
-
-local function size_of(key)
-  return redis.call('EXISTS', key) == 1 and ask('STRLEN', key)
-end
-
--- The numbers of the attempts that are remembered; false for one that cannot be read.
-local function attempts_of(id)
-  local numbers = {}
-  for i, entry in ipairs(ask('LRANGE', PREFIX .. 'a:' .. id, 0, -1) or {}) do
-    local readable, attempt = pcall(cmsgpack.unpack, entry)
-    local whole = readable and type(attempt) == 'table' and attempt.worker and attempt.start and attempt['end']
-    numbers[i] = whole and attempt.number or false
-  end
-  return numbers
-end
-
 local function last_of(stream)
   local entries = ask('XREVRANGE', stream, '+', '-', 'COUNT', 1)
   return entries and entries[1] and entries[1][1] or false
@@ -46,9 +26,8 @@ end
 
 -- { { label, score in its index } }
 local function labels_of(id, spec)
-  local readable, fields = pcall(cmsgpack.unpack, spec or '')
-  local labels = {}
-  for name, value in pairs(readable and type(fields) == 'table' and type(fields.l) == 'table' and fields.l or {}) do
+  local fields, labels = unpacked(spec), {}
+  for name, value in pairs(type(fields) == 'table' and type(fields.l) == 'table' and fields.l or {}) do
     if type(name) == 'string' and type(value) == 'string' then
       local label = name .. '=' .. value
       labels[#labels + 1] = { label, ask('ZSCORE', label_index(label), id) }
@@ -69,7 +48,7 @@ FACTS.key = function(name)
   }
 end
 
--- { fields, spec, error, progress, attempts, result size, last id in its history,
+-- { fields, spec, error, progress, result size, last id in its history, number of attempts kept,
 --   score in the place where its state wants it, score in its index, in queue_timeouts, labels }
 FACTS.task = function(id)
   local fields = ask('HGETALL', PREFIX .. 't:' .. id)
@@ -80,15 +59,19 @@ FACTS.task = function(id)
   for i = 1, #fields, 2 do
     value[fields[i]] = fields[i + 1]
   end
-  local state, line, spec = value.st or '', value.ln or '', ask_first(PREFIX .. 's:' .. id)
+  local state, line, spec = value.st or '', value.ln or '', read_first(PREFIX .. 's:' .. id) or false
+  local error, progress, result, history, attempts =
+    PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'r:' .. id, PREFIX .. 'h:' .. id, PREFIX .. 'a:' .. id
+  -- Most tasks have none of these, and one question is cheaper than five.
+  local more = redis.call('EXISTS', error, progress, result, history, attempts) > 0
   return {
     fields,
     spec,
-    ask_first(PREFIX .. 'e:' .. id),
-    ask('GET', PREFIX .. 'g:' .. id),
-    attempts_of(id),
-    size_of(PREFIX .. 'r:' .. id),
-    last_of(PREFIX .. 'h:' .. id),
+    more and read_first(error) or false,
+    more and ask('GET', progress),
+    more and redis.call('EXISTS', result) == 1 and ask('STRLEN', result),
+    more and last_of(history),
+    more and ask('LLEN', attempts) or 0,
     ask('ZSCORE', PREFIX .. place_of(state, line), id),
     ask('ZSCORE', index(state, line), id),
     value.qd and ask('ZSCORE', PREFIX .. 'queue_timeouts', id) or false,
@@ -96,16 +79,63 @@ FACTS.task = function(id)
   }
 end
 
--- { state, line, queue timeout, spec if it is asked for } of the task, each false if there is
--- none; subject = { key of the line or index, id, whether the spec is asked for }
-FACTS.member = function(subject)
-  local key, id, with_spec = unpack(subject)
-  if not ask('ZSCORE', PREFIX .. key, id) then
+-- { state, attempts, numbers of those that are kept, false for one that cannot be read }
+FACTS.attempts = function(id)
+  local fields = ask('HMGET', PREFIX .. 't:' .. id, 'st', 'at')
+  if not fields or not fields[1] then
     return false
   end
-  local facts = ask('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'qd') or { false, false, false }
-  facts[4] = with_spec and ask_first(PREFIX .. 's:' .. id) or false
-  return facts
+  local numbers = {}
+  for i, entry in ipairs(ask('LRANGE', PREFIX .. 'a:' .. id, 0, -1) or {}) do
+    local attempt = unpacked(entry)
+    local whole = type(attempt) == 'table' and attempt.worker and attempt.start and attempt['end']
+    numbers[i] = whole and attempt.number or false
+  end
+  return { fields[1], fields[2], numbers }
+end
+
+-- Whether a task says of itself that it is in this line or index, as far as that can be told
+-- without its labels.
+local function belongs(key, state, line, queue_timeout)
+  if key == 'queue_timeouts' then
+    return state == 'QUEUED' and queue_timeout
+  end
+  return key == place_of(state, line) or key == 'i:' .. state .. ':' .. line
+end
+
+local function is_labelled(id, label)
+  local spec = unpacked(read_first(PREFIX .. 's:' .. id))
+  if type(spec) ~= 'table' then
+    return nil
+  end
+  for name, value in pairs(type(spec.l) == 'table' and spec.l or {}) do
+    if name .. '=' .. value == label then
+      return true
+    end
+  end
+  return false
+end
+
+-- subject = { key of a line or an index, id that was seen in it }: 'right' if it belongs there, and
+-- 'damaged' if that cannot be told; 'absent' if there is no such task, else { state, line }.
+FACTS.member = function(subject)
+  local key, id = subject[1], subject[2]
+  local label = string.match(key, '^label:(.*)$')
+  local fields = ask('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'qd')
+  local right = fields and fields[1] and fields[2]
+  if right and label then
+    right = is_labelled(id, label)
+    if right == nil then
+      return 'damaged'
+    end
+  end
+  if right and (label or belongs(key, unpack(fields))) then
+    return 'right'
+  elseif not ask('ZSCORE', PREFIX .. key, id) then
+    return false
+  end
+  local task, absent = load(id)
+  return task and { task.state, task.line } or absent or 'absent'
 end
 
 -- { whether it is in `lines`, score of its first task, its score in `ready` }
@@ -136,12 +166,15 @@ FACTS.failed = function(id)
   return ask('HMGET', PREFIX .. 't:' .. id, 'st', 'et', 'sq') or { false, false, false }
 end
 
--- { counters of failed_by, size of the indexes of FAILED tasks }; subject = { fields, lines }
+-- { counters of failed_by, size of the indexes of FAILED tasks, number of all lines };
+--   subject = { fields, lines }
 FACTS.failed_by = function(subject)
   local fields, lines = unpack(subject)
   local size = 0
   for _, line in ipairs(lines) do
     size = size + (ask('ZCARD', index('FAILED', line)) or 0)
   end
-  return { fields[1] and ask('HMGET', PREFIX .. 'failed_by', unpack(fields)) or {}, size }
+  return {
+    ask('HMGET', PREFIX .. 'failed_by', unpack(fields)) or {}, size, ask('SCARD', PREFIX .. 'lines') or 0,
+  }
 end

@@ -1,0 +1,277 @@
+"""A store that was damaged: each offence is found and named, and mended where that is safe."""
+
+import pytest
+
+from taskline_service.fsck import Invariant, Report, check_store, repair_store
+from taskline_service.store import TaskStore
+from tests.fsck.populated import damage, populate
+from tests.store.making import NO_TIME, claim_one, enqueue, reclaim
+
+pytestmark = pytest.mark.damages_store
+
+Inv = Invariant
+
+# By what it is: the commands that do it, with keys after the prefix; the one offence, and whose.
+MENDABLE: dict[str, tuple[str, Invariant, str]] = {
+    "a queued task is in no line": ("ZREM q:work:default waiting", Inv.PLACE, "task waiting"),
+    "a queued task waits at the wrong place": (
+        "ZADD q:work:default 9999999999999999 waiting",
+        Inv.PLACE,
+        "task waiting",
+    ),
+    "a scheduled task is never due": ("ZREM due scheduled", Inv.PLACE, "task scheduled"),
+    "a retried task is never due": ("ZREM due retrying", Inv.PLACE, "task retrying"),
+    "a running task has no lease": ("ZREM leases running", Inv.PLACE, "task running"),
+    "a completed task is never dropped": ("ZREM retention completed", Inv.PLACE, "task completed"),
+    "a failed task is dropped too early": ("ZADD retention 1 failed", Inv.PLACE, "task failed"),
+    "a running task waits too": ("ZADD q:work:default 9e18 running", Inv.PLACE, "task running"),
+    "a running task waits first": (
+        "ZADD q:work:default 1 running; ZADD ready 1 work:default",
+        Inv.PLACE,
+        "task running",
+    ),
+    "a task waits in the line of others": (
+        "ZADD q:work:other 1 queued; ZADD ready 1 work:other; SADD lines work:other",
+        Inv.PLACE,
+        "task queued",
+    ),
+    "a queued task has a lease": ("ZADD leases 1 queued", Inv.PLACE, "task queued"),
+    "a running task is to be dropped": ("ZADD retention 1 running", Inv.PLACE, "task running"),
+    "a failed task is due": ("ZADD due 1 failed", Inv.PLACE, "task failed"),
+    "a task that is not there has a lease": ("ZADD leases 1 ghost", Inv.MEMBER, "task ghost"),
+    "a task that is not there is listed": (
+        "ZADD i:FAILED:work:default 1 ghost",
+        Inv.MEMBER,
+        "task ghost",
+    ),
+    "a task that is not there has a label": ("ZADD label:team=a 1 ghost", Inv.MEMBER, "task ghost"),
+    "a queue timeout is forgotten": (
+        "ZREM queue_timeouts waiting",
+        Inv.QUEUE_TIMEOUT,
+        "task waiting",
+    ),
+    "a queue timeout comes too early": (
+        "ZADD queue_timeouts 1 waiting",
+        Inv.QUEUE_TIMEOUT,
+        "task waiting",
+    ),
+    "a task without queue timeout has one": (
+        "ZADD queue_timeouts 1 queued",
+        Inv.QUEUE_TIMEOUT,
+        "task queued",
+    ),
+    "a task is not listed": (
+        "ZREM i:RUNNING:work:default running",
+        Inv.STATE_INDEX,
+        "task running",
+    ),
+    "a task is listed at the wrong place": (
+        "ZADD i:RUNNING:work:default 1 running",
+        Inv.STATE_INDEX,
+        "task running",
+    ),
+    "a task is listed in another state too": (
+        "ZADD i:QUEUED:work:default 1 running",
+        Inv.STATE_INDEX,
+        "task running",
+    ),
+    "a label is forgotten": ("ZREM label:team=a waiting", Inv.LABEL_INDEX, "task waiting"),
+    "a task has a label that it was not given": (
+        "ZADD label:team=b 1 waiting",
+        Inv.LABEL_INDEX,
+        "task waiting",
+    ),
+    "a task does not know of its labels": ("HDEL t:waiting lb", Inv.LABEL_INDEX, "task waiting"),
+    "a task without labels says it has some": (
+        "HSET t:queued lb 1",
+        Inv.LABEL_INDEX,
+        "task queued",
+    ),
+    "a line with waiting tasks is not ready": (
+        "ZREM ready work:default",
+        Inv.READY,
+        "line work:default",
+    ),
+    "a line is ready at the wrong time": (
+        "ZADD ready 1 work:default",
+        Inv.READY,
+        "line work:default",
+    ),
+    "an empty line is ready": ("ZADD ready 1 work:other", Inv.READY, "line work:other"),
+    "a line is not known": ("SREM lines work:default", Inv.LINES, "line work:default"),
+    "failures are counted wrong": (
+        "HINCRBY failed_by runtime:default 1",
+        Inv.FAILED_BY,
+        "counter runtime:default",
+    ),
+    "failures are not counted": ("DEL failed_by", Inv.FAILED_BY, "counter runtime:default"),
+    "failures are counted that there are not": (
+        "HSET failed_by timeout:elsewhere 3",
+        Inv.FAILED_BY,
+        "counter timeout:elsewhere",
+    ),
+    "a counter of failures is no number": (
+        "HSET failed_by runtime:default many",
+        Inv.FAILED_BY,
+        "counter runtime:default",
+    ),
+    "the revision is behind the log": ("SET rev 1", Inv.REVISION, "the revision"),
+    "the revision is lost": ("DEL rev", Inv.REVISION, "the revision"),
+    "the revision is no number": ("SET rev x", Inv.REVISION, "the revision"),
+    "a task type was never seen": ("ZREM types_seen work", Inv.TYPES, "task type work"),
+    "a task type that was seen is not known": ("HDEL types work", Inv.TYPES, "task type work"),
+    "a record expires by itself": ("EXPIRE t:queued 1000", Inv.KEY_TTL, "key t:queued"),
+    "a result expires by itself": ("EXPIRE r:completed 1000", Inv.KEY_TTL, "key r:completed"),
+    "a worker is there for ever": ("PERSIST w:worker-1", Inv.KEY_TTL, "key w:worker-1"),
+    "statistics are there for ever": (
+        "HSET stats:60:60:default enqueued 1",
+        Inv.KEY_TTL,
+        "key stats:60:60:default",
+    ),
+    "a result belongs to nothing": ("SET r:ghost 1", Inv.OWNER, "key r:ghost"),
+    "a spec belongs to nothing": ("SET s:ghost 1", Inv.OWNER, "key s:ghost"),
+    "a history belongs to nothing": ("XADD h:gh:ost 1-0 e 1", Inv.OWNER, "key h:gh:ost"),
+    "a failed task has a result": ("SET r:failed 1", Inv.RESULT, "task failed"),
+}
+NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
+    "a foreign key": ("SET jobs 1", Inv.KNOWN_KEY, "key jobs"),
+    "an index of a state that there is not": (
+        "ZADD i:SLEEPING:work:default 1 running",
+        Inv.KNOWN_KEY,
+        "key i:SLEEPING:work:default",
+    ),
+    "a key of the wrong type": ("DEL paused; SET paused 1", Inv.KEY_TYPE, "key paused"),
+    "an unknown state": ("HSET t:running st SLEEPING", Inv.STATE, "task running"),
+    "no state": ("HDEL t:running st", Inv.STATE, "task running"),
+    "no creation time": ("HDEL t:queued ct", Inv.FIELDS, "task queued"),
+    "a number that is none": ("HSET t:queued du soon", Inv.FIELDS, "task queued"),
+    "a field that there is not": ("HSET t:queued zz 1", Inv.FIELDS, "task queued"),
+    "a line that is none": ("HSET t:queued ln work", Inv.FIELDS, "task queued"),
+    "a running task without a worker": ("HDEL t:running wo", Inv.FIELDS, "task running"),
+    "a running task without a nonce": ("HSET t:running no ''", Inv.FIELDS, "task running"),
+    "a running task that has ended": ("HSET t:running ea 1", Inv.FIELDS, "task running"),
+    "a failed task without an end": ("HDEL t:failed ea", Inv.FIELDS, "task failed"),
+    "a queued task that was asked to stop": ("HSET t:queued cr 1", Inv.FIELDS, "task queued"),
+    "what was enqueued is lost": ("DEL s:queued", Inv.SPEC, "task queued"),
+    "what was enqueued is unreadable": ("SET s:queued xxxxxxxx", Inv.SPEC, "task queued"),
+    "another priority than was enqueued": (
+        "HSET t:retrying pr 9",
+        Inv.SPEC,
+        "task retrying",
+    ),
+    "the failure is lost": ("DEL e:failed", Inv.ERROR, "task failed"),
+    "the failure is unreadable": ("SET e:failed xxxxxxxx", Inv.ERROR, "task failed"),
+    "a failure of a task that has none": ("SET e:queued xxxxxxxx", Inv.ERROR, "task queued"),
+    "unreadable progress": ("SET g:running x", Inv.PROGRESS, "task running"),
+    "progress of what never ran": (
+        "COPY g:running g:queued; HSET t:queued sq 9",
+        Inv.PROGRESS,
+        "task queued",
+    ),
+    "an unreadable attempt": ("RPUSH a:retrying x", Inv.ATTEMPTS, "task retrying"),
+    "an attempt that is yet to come": ("COPY a:retrying a:running", Inv.ATTEMPTS, "task running"),
+    "a result that is cut short": ("SET r:completed ''", Inv.RESULT, "task completed"),
+    "a lost result": ("DEL r:completed", Inv.RESULT, "task completed"),
+    "more failures than attempts": ("HSET t:running fl 1", Inv.BUDGETS, "task running"),
+    "more failures than allowed": (
+        "HSET t:retrying fl 4 at 4",
+        Inv.BUDGETS,
+        "task retrying",
+    ),
+    "more losses than allowed": ("HSET t:retrying lo 4 at 9", Inv.BUDGETS, "task retrying"),
+    "a start that is yet to come": ("HSET t:running ss 99", Inv.SEQUENCE, "task running"),
+    "an event that is yet to come": (
+        "XADD h:running 99-0 e x; HSET t:running hs 3",
+        Inv.SEQUENCE,
+        "task running",
+    ),
+    "a lost history": ("DEL h:retrying", Inv.HISTORY, "task retrying"),
+}
+
+
+def named(report: Report) -> set[tuple[Invariant, str]]:
+    return {(offence.invariant, offence.subject) for offence in report.offences}
+
+
+async def check(store: TaskStore) -> Report:
+    return await check_store(store.redis, store.keys)
+
+
+@pytest.mark.parametrize(("commands", "invariant", "subject"), MENDABLE.values(), ids=MENDABLE)
+async def test_what_follows_from_other_data_is_found_and_mended(
+    store: TaskStore, commands: str, invariant: Invariant, subject: str
+) -> None:
+    await populate(store)
+    await damage(store, commands)
+
+    report = await check(store)
+    again = await check(store)
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert named(report) == {(invariant, subject)}
+    assert named(again) == named(report), "a check changes nothing"
+    assert [str(offence) for offence in repaired.mended] == [str(o) for o in report.offences]
+    assert repaired.report.clean
+    assert (await check(store)).clean
+
+
+@pytest.mark.parametrize(
+    ("commands", "invariant", "subject"), NOT_MENDABLE.values(), ids=NOT_MENDABLE
+)
+async def test_what_would_take_a_guess_is_found_and_left_as_it_is(
+    store: TaskStore, commands: str, invariant: Invariant, subject: str
+) -> None:
+    await populate(store)
+    await damage(store, commands)
+
+    report = await check(store)
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert named(report) == {(invariant, subject)}
+    assert repaired.mended == ()
+    assert repaired.report.offences == report.offences
+
+
+def test_every_invariant_has_a_defect_that_offends_it() -> None:
+    planted = {invariant for _, invariant, _ in [*MENDABLE.values(), *NOT_MENDABLE.values()]}
+
+    assert planted == set(Invariant)
+
+
+# What shows in several places
+
+
+async def test_a_lost_record_leaves_nothing_after_a_repair(store: TaskStore) -> None:
+    await populate(store)
+    await damage(store, "DEL t:failed")
+
+    report = await check(store)
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert named(report) == {
+        (Inv.OWNER, "key s:failed"),
+        (Inv.OWNER, "key e:failed"),
+        (Inv.MEMBER, "task failed"),
+        (Inv.FAILED_BY, "counter runtime:default"),
+    }
+    assert repaired.mended_total == 5
+    assert repaired.report.clean
+
+
+async def test_the_only_task_of_a_line_is_put_back_where_workers_find_it(store: TaskStore) -> None:
+    await enqueue(store, "a")
+    await damage(store, "DEL q:work:default; DEL ready")
+
+    await repair_store(store.redis, store.keys)
+
+    assert (await claim_one(store)).task_id == "a"
+
+
+async def test_a_task_without_lease_is_taken_back(store: TaskStore) -> None:
+    await populate(store)
+    await damage(store, "ZREM leases running")
+
+    await repair_store(store.redis, store.keys)
+
+    (reclaimed,) = await reclaim(store, 1, retry_delay=NO_TIME)
+    assert reclaimed.task_id == "running"
