@@ -102,6 +102,7 @@ class Moves(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self._look()
+            self.run(self.world.check_with_fsck())
         finally:
             self.run(remove_keys(self.world.redis, self.world.keys))
 

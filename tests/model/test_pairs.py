@@ -151,6 +151,7 @@ async def test_a_race_of_two_moves_has_one_winner(
         try:
             await _move_and_check(world, first, claim)
             await _move_and_check(world, second, claim)
+            await world.check_with_fsck()
         except AssertionError as error:
             error.add_note(f"{state}: {first}, then {second}")
             raise
