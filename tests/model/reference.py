@@ -11,7 +11,7 @@ from typing import Any
 
 MINUTE = 60_000_000
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-REFUSED = frozenset({"taken", "reused", "full"})
+REFUSED = frozenset({"taken", "reused", "full", "crowded"})
 
 Args = Mapping[str, Any]
 Answer = Any
@@ -78,7 +78,8 @@ class Reference:
 
     def enqueue(self, args: Args, answer: Answer) -> None:
         added: dict[str, int] = defaultdict(int)
-        statuses = [self._status(entry, args["max_queued"], added) for entry in args["tasks"]]
+        lines = self.lines()
+        statuses = [self._status(entry, args, added, lines) for entry in args["tasks"]]
         assert [outcome["status"] for outcome in answer["outcomes"]] == statuses
         if args["check_only"] or (REFUSED & set(statuses) and not args["partial"]):
             return
@@ -86,13 +87,16 @@ class Reference:
             if status in ("created", "replaced"):
                 self._create(entry, self.now + i)
 
-    def _status(self, entry: Args, max_queued: int | None, added: dict[str, int]) -> str:
+    def _status(self, entry: Args, args: Args, added: dict[str, int], lines: set[str]) -> str:
         task = self.tasks.get(entry["id"])
         if task is not None and (known := self._of_known(entry, task)) != "replaced":
             return known
+        if entry["line"] not in lines and len(lines) >= args["max_lines"]:
+            return "crowded"
+        lines.add(entry["line"])
         queue = entry["line"].partition(":")[2]
         waiting = sum(t.state == "QUEUED" and t.queue == queue for t in self.tasks.values())
-        if max_queued and waiting + added[queue] >= max_queued:
+        if args["max_queued"] and waiting + added[queue] >= args["max_queued"]:
             return "full"
         added[queue] += not entry["delay"] and (entry["due"] or 0) <= self.now
         return "replaced" if task else "created"
@@ -345,6 +349,10 @@ class Reference:
                 case _:
                     sets["retention"][task.id] = task.kept_until
         return dict(sets)
+
+    def lines(self) -> set[str]:
+        """Pairs of a task type and a queue that have tasks."""
+        return {task.line for task in self.tasks.values()}
 
     def failed_by(self) -> dict[str, int]:
         """FAILED tasks by kind of error and queue."""

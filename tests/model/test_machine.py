@@ -132,10 +132,18 @@ class Moves(RuleBasedStateMachine):
         partial=st.booleans(),
         checked_first=st.booleans(),
         most=st.sampled_from([0, 0, 3]),
+        most_lines=st.sampled_from([100, 100, 2]),
     )
-    def enqueue(self, tasks: list[NewTask], partial: bool, checked_first: bool, most: int) -> None:
+    def enqueue(
+        self,
+        tasks: list[NewTask],
+        partial: bool,
+        checked_first: bool,
+        most: int,
+        most_lines: int,
+    ) -> None:
         store = self.store
-        store.max_queued = most
+        store.max_queued, store.max_lines = most, most_lines
         if checked_first:
             self.run(store.check(tasks))
         self.run(store.enqueue(tasks, partial=partial))

@@ -128,6 +128,7 @@ class World:
         failed_by = _dict_of(found.get("failed_by", ("", []))[1])
         assert {k: int(v) for k, v in failed_by.items()} == self.reference.failed_by()
         assert set(found.get("paused", ("", []))[1]) == self.reference.paused
+        assert set(found.get("lines", ("", []))[1]) == self.reference.lines()
         self._check_records(
             {k[2:]: _dict_of(value) for k, (_, value) in found.items() if k.startswith("t:")}
         )
