@@ -36,6 +36,8 @@ MAX_LABEL_VALUE = 255
 MAX_REASON = 500
 MAX_PAGE_SIZE = 1000
 MAX_STATS_QUEUES = 100
+# Of each condition of a filter.
+MAX_FILTER_VALUES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Checks of single request fields: each wrong field becomes one violation."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskline_service.errors import FieldViolation, InvalidInput
 from taskline_service.limits import (
     LONGEST_SPAN,
+    MAX_FILTER_VALUES,
     MAX_LABEL_VALUE,
     MAX_LABELS,
     MAX_PAGE_SIZE,
@@ -57,6 +58,14 @@ class Checker:
         """A text of a given form, or none."""
         if value:
             self.text(field, value, pattern, rule)
+
+    def texts(self, field: str, values: Sequence[str], pattern: re.Pattern[str], rule: str) -> None:
+        """Any of some texts of a given form, as many as a filter may name."""
+        if len(values) > MAX_FILTER_VALUES:
+            self.wrong(field, f"must be at most {MAX_FILTER_VALUES}")
+            return
+        for i, value in enumerate(values):
+            self.text(f"{field}[{i}]", value, pattern, rule)
 
     def span(
         self, field: str, value: Duration, *, least: timedelta = timedelta(0)

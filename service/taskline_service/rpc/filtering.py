@@ -24,6 +24,9 @@ def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
         check.wrong("error_types", "has a type that this server does not know")
     if chosen.min_attempts < 0:
         check.wrong("min_attempts", "must not be negative")
+    check.texts("queues", chosen.queues, fields.TASK_ID, fields.TASK_ID_RULE)
+    check.texts("task_types", chosen.task_types, fields.TASK_TYPE, fields.TASK_TYPE_RULE)
+    check.texts("workers", chosen.workers, fields.TASK_ID, fields.TASK_ID_RULE)
     check.labels("labels", chosen.labels)
 
     def instant(name: str) -> int | None:

@@ -29,6 +29,7 @@ def window_of(request: pb.GetStatsRequest) -> timedelta:
             check.wrong("window", f"must be at most {hours} h")
     if len(set(request.queues)) > MAX_STATS_QUEUES:  # each has a history of its own to read
         check.wrong("queues", f"must be at most {MAX_STATS_QUEUES}, or none for all")
+    check.texts("queues", request.queues, fields.TASK_ID, fields.TASK_ID_RULE)
     check.raise_if_wrong()
     assert window is not None
     return window

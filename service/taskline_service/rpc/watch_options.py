@@ -10,6 +10,7 @@ from taskline_service.limits import MAX_WATCHED_TASKS
 from taskline_service.rpc import fields
 from taskline_service.rpc.enums import payload_format
 from taskline_service.rpc.filter_selection import CONDITIONS
+from taskline_service.rpc.filtering import query_of_filter
 
 SHORTEST_PROGRESS_INTERVAL = timedelta(milliseconds=20)
 SHORTEST_HEARTBEAT_INTERVAL = timedelta(seconds=1)
@@ -38,6 +39,7 @@ def options_of(request: pb.WatchRequest) -> WatchOptions:
     for descriptor, _ in request.filter.ListFields():
         if descriptor.name not in CONDITIONS:
             check.wrong(f"filter.{descriptor.name}", "cannot be watched: list instead")
+    query_of_filter(request.filter)  # is it well-formed?
     if not request.HasField("filter") and not 1 <= len(set(request.task_ids)) <= MAX_WATCHED_TASKS:
         check.wrong("task_ids", f"must be 1 to {MAX_WATCHED_TASKS}, or filter must be set")
     for i, task_id in enumerate(request.task_ids):
