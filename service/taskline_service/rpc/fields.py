@@ -16,16 +16,16 @@ from taskline_service.limits import (
     MAX_PAGE_SIZE,
     MAX_REASON,
 )
+from taskline_service.names import (
+    LABEL_KEY,
+    LABEL_KEY_RULE,
+    QUEUE,
+    QUEUE_RULE,
+    TASK_ID,
+    TASK_ID_RULE,
+)
 
-TASK_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
-TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
-REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
-LABEL_KEY = re.compile(r"[A-Za-z0-9._/-]{1,63}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-TASK_TYPE_RULE = "must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
-TASK_ID_RULE = "must be 1 to 128 characters of [A-Za-z0-9._:-], the first a letter or a digit"
-REQUEST_ID_RULE = "must be 1 to 64 characters of [A-Za-z0-9._:-], the first a letter or a digit"
 
 _US_PER_S = 1_000_000
 _NANOS_PER_S = 1_000_000_000
@@ -103,7 +103,7 @@ class Checker:
             self.wrong(field, f"must be at most {MAX_LABELS} entries")
         for key, value in labels.items():
             if not LABEL_KEY.fullmatch(key):
-                self.wrong(field, "keys must be 1 to 63 characters of [A-Za-z0-9._/-]")
+                self.wrong(field, LABEL_KEY_RULE)
             elif len(value) > MAX_LABEL_VALUE or _CONTROL.search(value):
                 rule = f"at most {MAX_LABEL_VALUE} characters without control characters"
                 self.wrong(f'{field}["{key}"]', f"must be {rule}")
@@ -126,7 +126,7 @@ def task_id(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    return _identifier("task_id", value)
+    return _name("task_id", value, TASK_ID, TASK_ID_RULE)
 
 
 def queue(value: str) -> str:
@@ -135,12 +135,12 @@ def queue(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    return _identifier("queue", value)
+    return _name("queue", value, QUEUE, QUEUE_RULE)
 
 
-def _identifier(field: str, value: str) -> str:
+def _name(field: str, value: str, pattern: re.Pattern[str], rule: str) -> str:
     checker = Checker()
-    checker.text(field, value, TASK_ID, TASK_ID_RULE)
+    checker.text(field, value, pattern, rule)
     checker.raise_if_wrong()
     return value
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
+from taskline_service.limits import MAX_TOKEN_CHARACTERS
 
 _DIGEST_BYTES = 6
 _RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
@@ -17,8 +18,6 @@ _FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQ")
 _AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
-# Ours are shorter by half.
-MAX_TOKEN_CHARACTERS = 4096
 # No sequence, revision or instant of ours is beyond what the store's scripts tell apart.
 _MOST = 2**53
 
