@@ -78,6 +78,15 @@ class TextField:
     def kind(self) -> str:
         return f"value of {self.parts[-1]}" if self.of_map == "value" else self.parts[-1]
 
+    @property
+    def required(self) -> bool:
+        """Whether the method cannot be asked without it."""
+        asked: Any = REQUESTS[self.method]
+        for part in self.parts[:-1]:
+            asked = getattr(asked, part)
+            asked = asked[0] if part == "requests" else asked
+        return isinstance(value := getattr(asked, self.kind, None), str) and value != ""
+
     def request(self, text: str) -> Message:
         """The request of this method, with this text there."""
         request: Any = type(REQUESTS[self.method])()
@@ -176,6 +185,15 @@ async def test_a_hostile_name_is_refused_by_the_path_of_its_field(
             path = ".".join(p for p in field.parts if p not in ("requests", "enqueue"))
             assert any(path in name for name in wrong), f"{field}: {wrong}"
     assert await all_keys(served.store.redis, served.store.keys) == before
+
+
+@pytest.mark.parametrize("field", [f for f in NAMES if f.required], ids=str)
+async def test_a_name_that_is_required_cannot_be_empty(served: Stack, field: TextField) -> None:
+    error = await ask(served, field.method, field.request(""))
+
+    assert error is not None
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert told(error)[1][0].endswith(field.kind)
 
 
 @pytest.mark.parametrize("field", [f for f in FIELDS if f.kind in TOKENS], ids=str)
