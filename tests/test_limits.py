@@ -170,7 +170,7 @@ async def test_a_namespace_has_so_many_lines_and_forgets_those_without_tasks(
 ) -> None:
     store.max_lines = 3
     await enqueue(store, new_task("a", queue="1"), new_task("b", queue="2"))
-    await enqueue(store, new_task("c", task_type="other", queue="1"))
+    await enqueue(store, new_task("c", task_type="other", queue="1"), new_task("x", queue="1"))
 
     (refused,) = await store.enqueue([new_task("d", queue="3")])
     (again,) = await store.enqueue([new_task("e", queue="2")])
@@ -178,9 +178,11 @@ async def test_a_namespace_has_so_many_lines_and_forgets_those_without_tasks(
     assert (refused.status, refused.limit) == (EnqueueStatus.CROWDED, 3)
     assert again.status is EnqueueStatus.CREATED
 
-    await store.cancel("a")
-    assert (await store.check([new_task("d", queue="3")]))[0].status is EnqueueStatus.CROWDED
-    await store.delete("a")
+    for task_id in ("a", "x"):
+        (refused,) = await store.check([new_task("d", queue="3")])
+        assert refused.status is EnqueueStatus.CROWDED
+        await store.cancel(task_id)
+        await store.delete(task_id)
     await enqueue(store, new_task("d", queue="3"))
 
 

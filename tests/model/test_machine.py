@@ -49,7 +49,7 @@ COUNTS = st.sampled_from([1, 100])
 STATES = st.sets(st.sampled_from(sorted(TaskState)), min_size=1)
 
 SETTINGS = settings(
-    max_examples=2 * settings().max_examples,
+    max_examples=3 * settings().max_examples // 2,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
