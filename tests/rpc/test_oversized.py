@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
@@ -100,6 +101,30 @@ async def test_what_cannot_be_read_is_the_callers_fault_and_writes_nothing(
     assert error is not None
     assert (error.code(), reason_of(error)) == (INVALID, InvalidInput.reason)
     assert await all_keys(served.store.redis, served.store.keys) == before
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch", "List"])
+async def test_what_asks_for_health_and_cannot_be_read_is_the_callers_fault(
+    served: Stack, method: str
+) -> None:
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        make: Any = channel.unary_stream if method == "Watch" else channel.unary_unary
+        call = make(f"/grpc.health.v1.Health/{method}")(b"\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call.read() if method == "Watch" else call)
+
+    assert caught.value.code() is INVALID
+
+
+async def test_what_asks_for_reflection_and_cannot_be_read_is_told_so(served: Stack) -> None:
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        make: Any = channel.stream_stream
+        call = make("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")()
+        await call.write(b"\xff")
+        answer = reflection_pb2.ServerReflectionResponse.FromString(await call.read())
+        call.cancel()
+
+    assert answer.error_response.error_code == INVALID.value[0]
 
 
 async def test_a_megabyte_of_fields_of_a_later_version_is_passed_over(served: Stack) -> None:
