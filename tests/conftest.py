@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from taskline_service.die_with_parent import wrapped
 from taskline_service.embedded.binary import find_server
@@ -15,6 +16,9 @@ from taskline_service.fsck import check_store
 from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
 from tests.census import remove_keys
 from tests.stack import Stack
+
+# Chosen with --hypothesis-profile=thorough.
+settings.register_profile("thorough", max_examples=2000, stateful_step_count=80, deadline=None)
 
 
 @pytest.fixture(scope="session")

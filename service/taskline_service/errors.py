@@ -17,6 +17,7 @@
     ├── QueueFull
     ├── StoreUnavailable
     ├── StoreFull
+    │   └── TooManyQueues
     ├── TooManyWatches
     └── ServerDraining
 
@@ -160,6 +161,10 @@ class StoreFull(TasklineError):
     """The store is out of memory; nothing was written."""
 
     reason = "STORE_FULL"
+
+
+class TooManyQueues(StoreFull):
+    """As many queues are in use as may be; nothing was written."""
 
 
 class TooManyWatches(TasklineError):

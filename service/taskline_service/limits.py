@@ -22,6 +22,27 @@ MAX_PAGE_BYTES = 3 * MIB
 MAX_OUTPUT_BYTES = MIB // 4
 MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
 
+# Pairs of a task type and a queue that have tasks. Lists and statistics go through all of them.
+MAX_LINES = 1000
+MAX_PAUSED_QUEUES = 1000
+# Of a call, names and values and 32 bytes for each.
+MAX_METADATA_BYTES = 16 * 1024
+# Names of task types, tasks, queues and workers, in characters.
+MAX_NAME = 128
+MAX_REQUEST_ID = 64
+MAX_LABEL_KEY = 63
+# The most levels that every JSON library is sure to read back: as deep as pydantic reads.
+MAX_JSON_DEPTH = 200
+# As a protobuf value: a level of objects costs three messages, and parsers stop at a hundred.
+MAX_VALUE_DEPTH = 30
+# Page tokens and resume tokens; ours are shorter by half.
+MAX_TOKEN_CHARACTERS = 4096
+# Of a progress report and of a line of the task's log; the rest is cut off.
+MAX_MESSAGE_CHARACTERS = 500
+# Of progress or of an error, as JSON.
+MAX_DETAILS_BYTES = 4096
+# That a retry policy may ask for; -1 is no limit.
+MOST_ATTEMPTS = 1_000_000
 MAX_BATCH = 1000
 MAX_WATCHED_TASKS = 1000
 # Of one server; an idle one takes about 30 kB there.
@@ -33,6 +54,8 @@ MAX_LABEL_VALUE = 255
 MAX_REASON = 500
 MAX_PAGE_SIZE = 1000
 MAX_STATS_QUEUES = 100
+# Of each condition of a filter.
+MAX_FILTER_VALUES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

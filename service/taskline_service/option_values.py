@@ -15,12 +15,11 @@ from taskline_service.limits import (
     LARGEST_MAX_RESULT_BYTES,
     LONGEST_SPAN,
 )
+from taskline_service.names import QUEUE
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice, QueueOrder
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_QUEUE_AND_WEIGHT = re.compile(
-    r"(?P<queue>[A-Za-z0-9][A-Za-z0-9._:-]{0,127})(=(?P<weight>1000|[0-9]{1,3}))?"
-)
+_QUEUE_AND_WEIGHT = re.compile(rf"(?P<queue>{QUEUE.pattern})(=(?P<weight>1000|[0-9]{{1,3}}))?")
 _TASKS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MAX_PORT = 65535
 # Beyond it a dead worker would go unnoticed for longer than anyone means to wait.

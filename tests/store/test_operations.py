@@ -277,7 +277,7 @@ async def test_nothing_is_left_of_a_removed_task(store: TaskStore, state: TaskSt
 
     await store.delete("a")
 
-    assert await all_keys(store.redis, store.keys) == ["lines", "log", "rev"]
+    assert await all_keys(store.redis, store.keys) == ["log", "rev"]
     with pytest.raises(TaskNotFound):
         await store.get("a")
     await enqueue(store, "a")

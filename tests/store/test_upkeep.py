@@ -245,7 +245,7 @@ async def test_the_record_goes_with_everything_about_the_task(store: TaskStore) 
         while (await brief.expire()).wait is not None:
             pass
 
-    assert await all_keys(store.redis, store.keys) == ["lines", "log", "rev"]
+    assert await all_keys(store.redis, store.keys) == ["log", "rev"]
     assert await states(store) == {}
     for task_id in ("FAILED", "CANCELLED", "hasty", "with history"):
         with pytest.raises(TaskNotFound):

@@ -7,6 +7,7 @@ from taskline_service.errors import (
     TaskAlreadyExists,
     TaskDamaged,
     TasklineError,
+    TooManyQueues,
 )
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.store import TaskStore
@@ -31,6 +32,13 @@ def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
             f"request_id {spec.request_id!r} was used before, for a request with another content",
             task_id=spec.id,
             request_id=spec.request_id,
+        )
+    if outcome.status is EnqueueStatus.CROWDED:
+        return TooManyQueues(
+            f"{outcome.limit} pairs of a task type and a queue have tasks, as many as may be:"
+            f" {spec.task_type!r} on {spec.queue!r} would be one more",
+            queue=spec.queue,
+            limit=str(outcome.limit),
         )
     if outcome.status is EnqueueStatus.FULL:
         return QueueFull(

@@ -8,12 +8,11 @@ from datetime import timedelta
 
 from taskline.v1 import task_pb2 as task_pb
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service import telemetry
+from taskline_service import names, telemetry
 from taskline_service.errors import InvalidInput
 from taskline_service.ids import new_id
-from taskline_service.limits import LONGEST_SPAN
+from taskline_service.limits import LONGEST_SPAN, MOST_ATTEMPTS
 from taskline_service.offload import off_loop
-from taskline_service.rpc import fields
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.fields import Checker
 from taskline_service.rpc.payload import payload_to_json_bytes
@@ -21,7 +20,6 @@ from taskline_service.store.values import Conflict, NewTask
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy, TaskSpec
 from taskline_service.tasks import TaskTypeInfo
 
-MOST_ATTEMPTS = 1_000_000
 _SHORTEST_TIMEOUT = timedelta(milliseconds=1)
 _TRACE_KEYS = re.compile(r"traceparent|tracestate")
 
@@ -43,10 +41,10 @@ async def new_task(
         TaskTypeNotFound: Nobody can run such a task.
     """
     check = Checker()
-    check.text("task_type", request.task_type, fields.TASK_TYPE, fields.TASK_TYPE_RULE)
-    check.optional_text("task_id", request.task_id, fields.TASK_ID, fields.TASK_ID_RULE)
-    check.optional_text("request_id", request.request_id, fields.REQUEST_ID, fields.REQUEST_ID_RULE)
-    check.optional_text("queue", request.queue, fields.TASK_ID, fields.TASK_ID_RULE)
+    check.text("task_type", request.task_type, names.TASK_TYPE, names.TASK_TYPE_RULE)
+    check.optional_text("task_id", request.task_id, names.TASK_ID, names.TASK_ID_RULE)
+    check.optional_text("request_id", request.request_id, names.REQUEST_ID, names.REQUEST_ID_RULE)
+    check.optional_text("queue", request.queue, names.QUEUE, names.QUEUE_RULE)
     check.number("priority", request.priority, 0, 9)
     if request.labels:
         check.labels("labels", request.labels)

@@ -1,7 +1,7 @@
 """Checks of single request fields: each wrong field becomes one violation."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,21 +10,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskline_service.errors import FieldViolation, InvalidInput
 from taskline_service.limits import (
     LONGEST_SPAN,
+    MAX_FILTER_VALUES,
     MAX_LABEL_VALUE,
     MAX_LABELS,
     MAX_PAGE_SIZE,
     MAX_REASON,
 )
+from taskline_service.names import (
+    LABEL_KEY,
+    LABEL_KEY_RULE,
+    QUEUE,
+    QUEUE_RULE,
+    TASK_ID,
+    TASK_ID_RULE,
+)
 
-TASK_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}", re.ASCII)
-TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
-REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
-LABEL_KEY = re.compile(r"[A-Za-z0-9._/-]{1,63}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-TASK_TYPE_RULE = "must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
-TASK_ID_RULE = "must be 1 to 128 characters of [A-Za-z0-9._:-], the first a letter or a digit"
-REQUEST_ID_RULE = "must be 1 to 64 characters of [A-Za-z0-9._:-], the first a letter or a digit"
 
 _US_PER_S = 1_000_000
 _NANOS_PER_S = 1_000_000_000
@@ -57,6 +58,14 @@ class Checker:
         """A text of a given form, or none."""
         if value:
             self.text(field, value, pattern, rule)
+
+    def texts(self, field: str, values: Sequence[str], pattern: re.Pattern[str], rule: str) -> None:
+        """Any of some texts of a given form, as many as a filter may name."""
+        if len(values) > MAX_FILTER_VALUES:
+            self.wrong(field, f"must be at most {MAX_FILTER_VALUES}")
+            return
+        for i, value in enumerate(values):
+            self.text(f"{field}[{i}]", value, pattern, rule)
 
     def span(
         self, field: str, value: Duration, *, least: timedelta = timedelta(0)
@@ -94,7 +103,7 @@ class Checker:
             self.wrong(field, f"must be at most {MAX_LABELS} entries")
         for key, value in labels.items():
             if not LABEL_KEY.fullmatch(key):
-                self.wrong(field, "keys must be 1 to 63 characters of [A-Za-z0-9._/-]")
+                self.wrong(field, LABEL_KEY_RULE)
             elif len(value) > MAX_LABEL_VALUE or _CONTROL.search(value):
                 rule = f"at most {MAX_LABEL_VALUE} characters without control characters"
                 self.wrong(f'{field}["{key}"]', f"must be {rule}")
@@ -117,7 +126,7 @@ def task_id(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    return _identifier("task_id", value)
+    return _name("task_id", value, TASK_ID, TASK_ID_RULE)
 
 
 def queue(value: str) -> str:
@@ -126,12 +135,12 @@ def queue(value: str) -> str:
     Raises:
         InvalidInput: It cannot be one.
     """
-    return _identifier("queue", value)
+    return _name("queue", value, QUEUE, QUEUE_RULE)
 
 
-def _identifier(field: str, value: str) -> str:
+def _name(field: str, value: str, pattern: re.Pattern[str], rule: str) -> str:
     checker = Checker()
-    checker.text(field, value, TASK_ID, TASK_ID_RULE)
+    checker.text(field, value, pattern, rule)
     checker.raise_if_wrong()
     return value
 

@@ -3,6 +3,7 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service import names
 from taskline_service.rpc import fields
 from taskline_service.rpc.convert import (
     ERROR_TYPE_FROM_PB,
@@ -24,6 +25,9 @@ def query_of_filter(chosen: pb.TaskFilter) -> ListQuery:
         check.wrong("error_types", "has a type that this server does not know")
     if chosen.min_attempts < 0:
         check.wrong("min_attempts", "must not be negative")
+    check.texts("queues", chosen.queues, names.QUEUE, names.QUEUE_RULE)
+    check.texts("task_types", chosen.task_types, names.TASK_TYPE, names.TASK_TYPE_RULE)
+    check.texts("workers", chosen.workers, names.WORKER, names.WORKER_RULE)
     check.labels("labels", chosen.labels)
 
     def instant(name: str) -> int | None:

@@ -63,15 +63,16 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 def _wrap(handler: Handler, method: str) -> Handler:
     # Typed for the synchronous server, whose contexts are others.
     behavior = cast(Behavior, handler.unary_stream or handler.unary_unary)
-    if method.startswith(_NOT_OURS) or handler.request_streaming or not _asynchronous(behavior):
+    if handler.request_streaming or not _asynchronous(behavior):
         return handler
+    serve = _readable(behavior) if method.startswith(_NOT_OURS) else _Method(method, behavior).serve
     make = (
         grpc.unary_stream_rpc_method_handler
         if handler.response_streaming
         else grpc.unary_unary_rpc_method_handler
     )
     return make(
-        _Method(method, behavior).serve,
+        serve,
         request_deserializer=_tolerant(handler.request_deserializer),
         response_serializer=handler.response_serializer,
     )
@@ -148,6 +149,18 @@ def _awaited(behavior: Behavior) -> Behavior:
                 await context.write(answer)
 
     return write_all
+
+
+def _readable(behavior: Behavior) -> Behavior:
+    """A handler that is asked only what could be read, and otherwise left alone."""
+    answer = _awaited(behavior)
+
+    async def serve(request: Any, context: Context) -> Any:
+        if isinstance(request, _Malformed):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _MALFORMED)
+        return await answer(request, context)
+
+    return serve
 
 
 class _Malformed:

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
-# A level of objects costs three messages, and protobuf parsers stop at a hundred.
-MAX_DEPTH = 30
+from taskline_service.limits import MAX_VALUE_DEPTH
+
 # Beyond this a double no longer tells neighbouring whole numbers apart.
 MAX_EXACT = 2**53 - 1
 
@@ -36,7 +36,7 @@ def json_from_value(value: Value) -> bytes:
         NotRepresentable: NaN, an infinity, a value of no kind, or more than 30 levels.
     """
     # Sorted, because the members of a protobuf struct have no order: equal values, equal text.
-    return orjson.dumps(_plain(value, MAX_DEPTH), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_plain(value, MAX_VALUE_DEPTH), option=orjson.OPT_SORT_KEYS)
 
 
 def fill_value(value: Value, data: bytes) -> None:
@@ -53,11 +53,11 @@ def fill_value(value: Value, data: bytes) -> None:
     except orjson.JSONDecodeError as error:
         raise NotRepresentable(str(error)) from error
     try:
-        _fill(value, plain, MAX_DEPTH)
+        _fill(value, plain, MAX_VALUE_DEPTH)
     except _MayBeRoundedError:
         value.Clear()
         plain = json.loads(data, parse_int=_int_or_digits, parse_float=_Double)
-        _fill(value, plain, MAX_DEPTH)
+        _fill(value, plain, MAX_VALUE_DEPTH)
 
 
 def struct_of(plain: Mapping[str, Any]) -> Struct:
@@ -67,7 +67,7 @@ def struct_of(plain: Mapping[str, Any]) -> Struct:
         NotRepresentable: More than 30 levels.
     """
     value, text = Value(), json.dumps(dict(plain))
-    _fill(value, json.loads(text, parse_int=_int_or_digits, parse_float=_Double), MAX_DEPTH)
+    _fill(value, json.loads(text, parse_int=_int_or_digits, parse_float=_Double), MAX_VALUE_DEPTH)
     return value.struct_value
 
 
@@ -118,7 +118,7 @@ def _plain(value: Value, levels: int) -> Any:
 
 def _plain_container(value: Value, kind: str, levels: int) -> Any:
     if levels < 0:
-        raise NotRepresentable(f"nested more than {MAX_DEPTH} levels deep; use json_bytes")
+        raise NotRepresentable(f"nested more than {MAX_VALUE_DEPTH} levels deep; use json_bytes")
     if kind == "list_value":
         return [_plain(item, levels) for item in value.list_value.values]
     fields = value.struct_value.fields
@@ -157,7 +157,7 @@ def _fill(value: Value, plain: Any, levels: int) -> None:
 
 def _fill_container(value: Value, plain: Any, levels: int) -> None:
     if levels < 0:
-        raise NotRepresentable(f"nested more than {MAX_DEPTH} levels deep")
+        raise NotRepresentable(f"nested more than {MAX_VALUE_DEPTH} levels deep")
     # SetInParent because an empty container sets nothing else.
     if isinstance(plain, dict):
         value.struct_value.SetInParent()

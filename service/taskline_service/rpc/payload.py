@@ -10,11 +10,8 @@ import orjson
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.errors import FieldViolation, InvalidInput, PayloadTooLarge
+from taskline_service.limits import MAX_INPUT_BYTES, MAX_JSON_DEPTH
 from taskline_service.rpc import json_value
-
-DEFAULT_MAX_SIZE = 1 << 20
-# The most levels that every JSON library is sure to read back.
-MAX_DEPTH = 200
 
 _AS_TEXT = frozenset({pb.PAYLOAD_FORMAT_JSON_BYTES, pb.PAYLOAD_FORMAT_MESSAGE})
 
@@ -23,7 +20,7 @@ def payload_to_json_bytes(
     payload: pb.Payload,
     field: str,
     *,
-    max_size: int = DEFAULT_MAX_SIZE,
+    max_size: int = MAX_INPUT_BYTES,
     unset: bytes = b"{}",
 ) -> bytes:
     """What to store for a payload that a caller sent.
@@ -101,8 +98,8 @@ def _from_json_bytes(data: bytes, field: str, max_size: int) -> bytes:
     except orjson.JSONDecodeError as error:
         raise InvalidInput.of(field, f"not a JSON value: {error}") from error
     # So few brackets cannot be nested too deeply: the usual case, at no cost.
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper_than(MAX_DEPTH, plain):
-        raise InvalidInput.of(field, f"nested more than {MAX_DEPTH} levels deep")
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and _deeper_than(MAX_JSON_DEPTH, plain):
+        raise InvalidInput.of(field, f"nested more than {MAX_JSON_DEPTH} levels deep")
     return data
 
 

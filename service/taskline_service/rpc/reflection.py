@@ -15,6 +15,7 @@ import grpc.aio
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
 SERVICE_NAMES = (
@@ -32,7 +33,7 @@ def add_reflection(server: grpc.aio.Server, service_names: Iterable[str]) -> Non
     reflection = Reflection([*service_names, *SERVICE_NAMES], Descriptors.of_this_process())
     handler = grpc.stream_stream_rpc_method_handler(
         reflection.answer_all,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        request_deserializer=_request_of,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     # The messages of v1 are those of v1alpha under another package: the same bytes.
@@ -42,6 +43,14 @@ def add_reflection(server: grpc.aio.Server, service_names: Iterable[str]) -> Non
             for name in SERVICE_NAMES
         )
     )
+
+
+def _request_of(data: bytes) -> Request:
+    """A request; one that cannot be read asks for nothing, and is told so."""
+    try:
+        return reflection_pb2.ServerReflectionRequest.FromString(data)
+    except DecodeError:
+        return reflection_pb2.ServerReflectionRequest()
 
 
 class Descriptors:

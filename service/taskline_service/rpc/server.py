@@ -13,7 +13,13 @@ from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from taskline_service.errors import StoreUnavailable
-from taskline_service.limits import DEFAULT_SIZES, LONGEST_WAIT, MIB, PayloadSizes
+from taskline_service.limits import (
+    DEFAULT_SIZES,
+    LONGEST_WAIT,
+    MAX_METADATA_BYTES,
+    MIB,
+    PayloadSizes,
+)
 from taskline_service.rpc import health as rpc_health
 from taskline_service.rpc.admin_servicer import AdminServicer
 from taskline_service.rpc.catalog import TaskCatalog
@@ -38,6 +44,9 @@ _OPTIONS = (
     # Clients may ping idle streams every ten seconds; the default calls that an attack.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # By default, of calls between a soft limit and this one some are refused, by chance.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # By default, of a burst of more than a thousand calls some are CANCELLED, by chance.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service import names
 from taskline_service.limits import LONGEST_STATS_WINDOW, MAX_STATS_QUEUES
 from taskline_service.rpc import fields
 from taskline_service.rpc.convert import ERROR_TYPE_TO_PB, STATE_TO_PB, duration, timestamp
@@ -29,6 +30,7 @@ def window_of(request: pb.GetStatsRequest) -> timedelta:
             check.wrong("window", f"must be at most {hours} h")
     if len(set(request.queues)) > MAX_STATS_QUEUES:  # each has a history of its own to read
         check.wrong("queues", f"must be at most {MAX_STATS_QUEUES}, or none for all")
+    check.texts("queues", request.queues, names.QUEUE, names.QUEUE_RULE)
     check.raise_if_wrong()
     assert window is not None
     return window

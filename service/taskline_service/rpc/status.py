@@ -40,6 +40,7 @@ _CODES: Mapping[type[errors.TasklineError], grpc.StatusCode] = {
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyQueues: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyWatches: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerDraining: grpc.StatusCode.UNAVAILABLE,
 }
@@ -199,5 +200,6 @@ _SPECIFIC_DETAILS: Mapping[
     errors.TaskNotTerminal: _precondition,
     errors.TaskNotCompleted: _precondition,
     errors.QueueFull: _quota,
+    errors.TooManyQueues: _quota,
     errors.TooManyWatches: _quota,
 }

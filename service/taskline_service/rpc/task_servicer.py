@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
-from taskline_service import telemetry
+from taskline_service import names, telemetry
 from taskline_service.errors import InvalidInput
 from taskline_service.limits import (
     MAX_ANSWERED_RESULT_BYTES,
@@ -276,7 +276,7 @@ class TaskServicer(TaskServiceServicer):
         self, request: pb.GetTaskTypeRequest, context: Context
     ) -> pb.GetTaskTypeResponse:
         check = fields.Checker()
-        check.text("name", request.name, fields.TASK_TYPE, fields.TASK_TYPE_RULE)
+        check.text("name", request.name, names.TASK_TYPE, names.TASK_TYPE_RULE)
         check.raise_if_wrong()
         info = await self._catalog.find(request.name)
         return pb.GetTaskTypeResponse(task_type=task_type_to_pb(info, with_schemas=True))

@@ -1,14 +1,16 @@
 """Page tokens and resume tokens: opaque to callers, bound to what they belong to. Pure."""
 
 import base64
-import binascii
 import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
+from taskline_service.limits import MAX_TOKEN_CHARACTERS
 
 _DIGEST_BYTES = 6
 _RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
@@ -16,6 +18,11 @@ _FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQ")
 _AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
+# No sequence, revision or instant of ours is beyond what the store's scripts tell apart.
+_MOST = 2**53
+
+_NO_PAGE_TOKEN = "page_token: not a token of this service"
+_NO_RESUME_TOKEN = "resume_token: not a token of this service"
 
 
 def _encode(data: bytes) -> str:
@@ -23,7 +30,9 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(token: str) -> bytes:
-    """Raises binascii.Error or ValueError if the token is not one of ours."""
+    """Raises ValueError if the token is not one of ours."""
+    if len(token) > MAX_TOKEN_CHARACTERS:
+        raise ValueError("too long")
     return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
 
 
@@ -72,8 +81,10 @@ def resume_position(token: str, of: bytes) -> Position:
     """
     try:
         owner, revision, ordinal, introduced, held = _RESUME.unpack(_decode(token))
-    except (binascii.Error, ValueError, struct.error):
-        raise ResumeTokenInvalid("resume_token: not a token of this service") from None
+    except (ValueError, struct.error):
+        raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
+    if revision > _MOST:
+        raise ResumeTokenInvalid(_NO_RESUME_TOKEN)
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch of other tasks")
     return Position(revision, ordinal, introduced, held)
@@ -135,8 +146,10 @@ def filter_position(token: str, of: bytes) -> FilterPosition:
         data = _decode(token)
         owner, revision, ordinal, first_held = _FILTER.unpack_from(data)
         tasks = list(_AHEAD.iter_unpack(data[_FILTER.size :]))
-    except (binascii.Error, ValueError, struct.error):
-        raise ResumeTokenInvalid("resume_token: not a token of this service") from None
+    except (ValueError, struct.error):
+        raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
+    if max(revision, first_held) > _MOST:
+        raise ResumeTokenInvalid(_NO_RESUME_TOKEN)
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch by another filter")
     ahead = tuple(Ahead(digest, number >> 1, bool(number & 1)) for digest, number in tasks)
@@ -156,11 +169,14 @@ def page_position(token: str, of: str, kinds: tuple[type, ...]) -> tuple[int | s
     """
     try:
         data = _decode(token)
-        after = json.loads(data[_DIGEST_BYTES:])
-    except (binascii.Error, ValueError):
-        raise PageTokenInvalid("page_token: not a token of this service") from None
+        # Refuses deep nesting and text that is not Unicode; json does not.
+        after = orjson.loads(data[_DIGEST_BYTES:])
+    except ValueError:
+        raise PageTokenInvalid(_NO_PAGE_TOKEN) from None
     if not isinstance(after, list) or tuple(type(part) for part in after) != kinds:
-        raise PageTokenInvalid("page_token: not a token of this service")
+        raise PageTokenInvalid(_NO_PAGE_TOKEN)
+    if any(isinstance(part, int) and not 0 <= part <= _MOST for part in after):
+        raise PageTokenInvalid(_NO_PAGE_TOKEN)
     if data[:_DIGEST_BYTES] != _digest(of):
         raise PageTokenInvalid("page_token: belongs to a list with another filter or order")
     return tuple(after)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from taskline_service.store.chunks import ENQUEUES_PER_CALL, chunks
@@ -10,6 +11,14 @@ from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Enqueued, NewTask
 
 _Step = Sequence[tuple[NewTask, dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """What the steps that were checked will add, before any of them is written."""
+
+    added: Counter[bytes] = field(default_factory=Counter)
+    lines: set[bytes] = field(default_factory=set)
 
 
 class Accepting(Scripted):
@@ -41,7 +50,7 @@ class Accepting(Scripted):
         return await self._check(_steps_of(tasks))
 
     async def _check(self, steps: Iterable[_Step]) -> list[Enqueued]:
-        outcomes, ahead = list[Enqueued](), Counter[bytes]()
+        outcomes, ahead = list[Enqueued](), _Ahead()
         for step in steps:
             outcomes += await self._enqueue(step, check_only=True, ahead=ahead)
         return outcomes
@@ -52,9 +61,9 @@ class Accepting(Scripted):
         *,
         partial: bool = False,
         check_only: bool = False,
-        ahead: Counter[bytes] | None = None,
+        ahead: _Ahead | None = None,
     ) -> list[Enqueued]:
-        """One step; `ahead` counts what it and those before it add to queues that are limited."""
+        """One step; `ahead` knows what it and those before it add to what is limited."""
         reply = await self._script(
             "enqueue",
             {
@@ -62,11 +71,13 @@ class Accepting(Scripted):
                 "partial": partial,
                 "check_only": check_only,
                 "max_queued": self.max_queued or None,
-                "ahead": dict(ahead) if ahead else None,
+                "max_lines": self.max_lines,
+                "ahead": ahead and {"added": dict(ahead.added), "lines": sorted(ahead.lines)},
             },
         )
         if ahead is not None:
-            ahead.update(dict(reply[b"added"]))
+            ahead.added.update(dict(reply[b"added"]))
+            ahead.lines.update(reply[b"new_lines"])
         return [
             enqueued(new.spec, outcome, reply.get(b"rev", 0))
             for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from taskline_service.errors import TooManyQueues
+from taskline_service.limits import MAX_PAUSED_QUEUES
 from taskline_service.store.connection import StoreError
 from taskline_service.store.damage import UNREADABLE, DamageReport
 from taskline_service.store.keys import Keys, split_line
@@ -121,8 +123,17 @@ class Directory:
         return [_queue(entry) for entry in await self._script("queues", after=after, count=count)]
 
     async def pause(self, queue: str) -> QueueInfo:
-        """Hand out no more tasks of a queue, which need not have any yet."""
-        await self._script("pause", queue=queue, pause=True)
+        """Hand out no more tasks of a queue, which need not have any yet.
+
+        Raises:
+            TooManyQueues: As many queues are paused as may be.
+        """
+        if not await self._script("pause", queue=queue, pause=True, max_paused=MAX_PAUSED_QUEUES):
+            raise TooManyQueues(
+                f"{MAX_PAUSED_QUEUES} queues are paused, as many as may be",
+                queue=queue,
+                limit=str(MAX_PAUSED_QUEUES),
+            )
         return await self._one_queue(queue)
 
     async def resume(self, queue: str) -> QueueInfo:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from taskline_service.limits import MAX_LINES
 from taskline_service.store.damage import DamageReport
 from taskline_service.store.keys import Keys
 from taskline_service.store.records import to_us
@@ -26,6 +27,7 @@ class Scripted:
         record_ttl: timedelta = DEFAULT_RECORD_TTL,
         max_lost: int = MAX_LOST,
         max_queued: int = 0,
+        max_lines: int = MAX_LINES,
     ) -> None:
         self.redis = redis
         self.keys = keys
@@ -33,6 +35,8 @@ class Scripted:
         self.record_ttl = record_ttl
         # Waiting tasks that a queue may have before it takes no more; 0 for no limit.
         self.max_queued = max_queued
+        # Pairs of a task type and a queue that may have tasks: some scripts go through all.
+        self.max_lines = max_lines
         self.damage = DamageReport()
         # Called when a task was given a time to wait for.
         self.on_scheduled: Callable[[], None] = _nobody

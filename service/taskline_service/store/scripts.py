@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Self
 
 from taskline_service.task import EDGES, TERMINAL_STATES
 
@@ -22,6 +23,11 @@ class Script:
 
     source: str
     sha: str
+
+    @classmethod
+    def of(cls, source: str) -> Self:
+        """With the digest that Redis knows it by."""
+        return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 def edges_in_lua() -> str:
@@ -50,7 +56,7 @@ def _read(name: str) -> str:
 def _load(name: str) -> Script:
     shared = (_read(part) for part, users in _SHARED_BY_SOME.items() if name in users)
     source = prelude() + "".join(shared) + _read(name)
-    return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    return Script.of(source)
 
 
 SCRIPTS = {

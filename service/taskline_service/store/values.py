@@ -36,6 +36,7 @@ class EnqueueStatus(StrEnum):
     TAKEN = "taken"  # refused: another request made it
     REUSED = "reused"  # refused: the same request_id, with another content
     FULL = "full"  # refused: its queue has as many waiting tasks as it may
+    CROWDED = "crowded"  # refused: too many pairs of a task type and a queue have tasks
     DAMAGED = "damaged"  # refused: what has its id cannot be understood
 
     @property
@@ -45,7 +46,13 @@ class EnqueueStatus(StrEnum):
 
 
 _REFUSALS = frozenset(
-    {EnqueueStatus.TAKEN, EnqueueStatus.REUSED, EnqueueStatus.FULL, EnqueueStatus.DAMAGED}
+    {
+        EnqueueStatus.TAKEN,
+        EnqueueStatus.REUSED,
+        EnqueueStatus.FULL,
+        EnqueueStatus.CROWDED,
+        EnqueueStatus.DAMAGED,
+    }
 )
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from taskline_service.limits import MAX_JSON_DEPTH
 from taskline_service.tasks.paths import Path, written
 
-# As deep as pydantic reads JSON; deeper values could be written, but not read.
-MAX_DEPTH = 200
 _MAX_INTEGER_DIGITS = 4300
 
 _ADVICE = {
@@ -71,8 +70,8 @@ def _search(
 def _problem(value: Any, above: tuple[int, ...]) -> str:
     if id(value) in above:
         return "contains itself"
-    if len(above) >= MAX_DEPTH:
-        return f"is nested more than {MAX_DEPTH} deep"
+    if len(above) >= MAX_JSON_DEPTH:
+        return f"is nested more than {MAX_JSON_DEPTH} deep"
     if isinstance(value, float) and not math.isfinite(value):
         return "is not a finite number, and JSON has no other"
     if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_DIGITS * math.log2(10):

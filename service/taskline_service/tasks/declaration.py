@@ -1,31 +1,23 @@
 """What may be declared about a task type, checked when the decorator is applied."""
 
 import math
-import re
 from datetime import timedelta
 
 from taskline_service.limits import LARGEST_MAX_RESULT_BYTES
+from taskline_service.names import QUEUE, QUEUE_RULE, TASK_TYPE, TASK_TYPE_RULE
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
-_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 def check_name(name: str) -> None:
     """Raise ValueError unless it can name a task type."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"task type {name!r}: must be 1 to 128 characters of [A-Za-z0-9._-], the first a letter"
-        )
+    if not isinstance(name, str) or not TASK_TYPE.fullmatch(name):
+        raise ValueError(f"task type {name!r}: {TASK_TYPE_RULE}")
 
 
 def check_queue(name: str, queue: str) -> None:
     """Raise ValueError unless it can name a queue."""
-    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
-        raise ValueError(
-            f"task type {name!r}: queue {queue!r} must be 1 to 128 characters of "
-            "[A-Za-z0-9._:-], the first a letter or a digit"
-        )
+    if not isinstance(queue, str) or not QUEUE.fullmatch(queue):
+        raise ValueError(f"task type {name!r}: queue {queue!r} {QUEUE_RULE}")
 
 
 def check_timeout(name: str, timeout: timedelta) -> None:

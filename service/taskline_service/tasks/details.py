@@ -4,11 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from taskline_service.limits import MAX_DETAILS_BYTES, MAX_VALUE_DEPTH
 from taskline_service.tasks.results import dump_undeclared
-
-MAX_DETAILS_BYTES = 4096
-# More than that, and protobuf parsers refuse the message that they are part of.
-MAX_DETAILS_DEPTH = 30
 
 
 def checked_details(details: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,8 +19,8 @@ def checked_details(details: Mapping[str, Any]) -> dict[str, Any]:
     if len(text) > MAX_DETAILS_BYTES:
         raise ValueError(f"details take {len(text)} bytes, more than {MAX_DETAILS_BYTES}")
     copy: dict[str, Any] = json.loads(text)
-    if _deeper_than(MAX_DETAILS_DEPTH, copy):
-        raise ValueError(f"details are nested more than {MAX_DETAILS_DEPTH} levels deep")
+    if _deeper_than(MAX_VALUE_DEPTH, copy):
+        raise ValueError(f"details are nested more than {MAX_VALUE_DEPTH} levels deep")
     return copy
 
 

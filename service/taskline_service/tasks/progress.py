@@ -10,10 +10,9 @@ from dataclasses import replace
 from numbers import Real
 from typing import Any
 
+from taskline_service.limits import MAX_MESSAGE_CHARACTERS
 from taskline_service.task import Progress
 from taskline_service.tasks.details import checked_details
-
-MAX_MESSAGE_CHARACTERS = 500
 
 log = logging.getLogger("taskline.task")
 

@@ -8,8 +8,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline_service.errors import InvalidInput
+from taskline_service.names import LABEL_KEY, REQUEST_ID, TASK_ID, TASK_TYPE
 from taskline_service.rpc import fields
-from taskline_service.rpc.fields import LABEL_KEY, REQUEST_ID, TASK_ID, TASK_TYPE, Checker
+from taskline_service.rpc.fields import Checker
 
 SECOND = timedelta(seconds=1)
 YEAR_S = 365 * 86400

@@ -99,10 +99,23 @@ local function retry_at(task, due, error, traceback, ...)
   redis.call('ZADD', PREFIX .. 'due', due, task.id)
 end
 
+-- A line is known as long as it has tasks.
+local function forget_if_empty(line)
+  for state in pairs(EDGES) do
+    if redis.call('EXISTS', index(state, line)) == 1 then
+      return
+    end
+  end
+  redis.call('SREM', PREFIX .. 'lines', line)
+end
+
 -- Removes an ended task and everything about it.
 local function remove(task)
-  local id = task.id
-  redis.call('ZREM', index(task.state, task.line), id)
+  local id, here = task.id, index(task.state, task.line)
+  redis.call('ZREM', here, id)
+  if redis.call('EXISTS', here) == 0 then
+    forget_if_empty(task.line)
+  end
   redis.call('ZREM', PREFIX .. 'retention', id)
   if task.state == 'FAILED' then
     forget_failed(task)

@@ -4,15 +4,18 @@
 --       uid, request_id, digest, on_conflict = 'reject' | 'use_existing' | 'replace_terminal' } },
 --       partial: accept those that can be, instead of none if one cannot,
 --       check_only: change nothing, max_queued: waiting tasks that a queue may have (nil: any),
---       ahead = { [queue] = number }: what the steps checked before this one will add to them
--- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number } };
--- status is 'created', 'repeated' (this very request made it before), 'existing', 'replaced',
--- 'taken', 'reused', 'full' or 'damaged'; added: what comes to queues, counted only if they are limited.
+--       max_lines: lines that may have tasks, ahead = { added, lines }: what the steps checked
+--       before this one will add: { [queue] = number }, and new lines
+-- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number },
+-- new_lines }; status is 'created', 'repeated' (this very request made it before), 'existing',
+-- 'replaced', 'taken', 'reused', 'full', 'crowded' (too many lines) or 'damaged'; added: what comes
+-- to queues, counted only if they are limited.
 
 local NEW = { created = true, replaced = true }
-local REFUSED = { taken = true, reused = true, full = true, damaged = true }
+local REFUSED = { taken = true, reused = true, full = true, crowded = true, damaged = true }
 
 local lines_of, waiting, added = nil, {}, {}
+local ahead = args.ahead or { added = {}, lines = {} }
 
 -- Tasks that wait on a queue for a worker, on all of its lines.
 local function count_waiting(queue)
@@ -24,7 +27,7 @@ local function count_waiting(queue)
       table.insert(lines_of[its_queue], line)
     end
   end
-  local count = args.ahead and args.ahead[queue] or 0
+  local count = ahead.added[queue] or 0
   for _, line in ipairs(lines_of[queue] or {}) do
     count = count + redis.call('ZCARD', index('QUEUED', line))
   end
@@ -41,6 +44,20 @@ local function is_full(entry)
   if (entry.delay or 0) <= 0 and (entry.due or 0) <= now then
     added[queue] = (added[queue] or 0) + 1
   end
+end
+
+local known, is_new, new_lines = {}, set_of(ahead.lines), {}
+
+-- Whether the line of a new task would be one too many; if it is not, it counts from now on.
+local function is_one_too_many(line)
+  known[line] = known[line] or is_new[line] or redis.call('SISMEMBER', PREFIX .. 'lines', line) == 1
+  if known[line] then
+    return false
+  end
+  if redis.call('SCARD', PREFIX .. 'lines') + #ahead.lines + #new_lines >= args.max_lines then
+    return true
+  end
+  is_new[line], new_lines[#new_lines + 1] = true, line
 end
 
 local function check(entry)
@@ -72,7 +89,9 @@ end
 local outcomes, refused = {}, false
 for i, entry in ipairs(args.tasks) do
   outcomes[i] = check(entry)
-  if args.max_queued and NEW[outcomes[i].status] and is_full(entry) then
+  if NEW[outcomes[i].status] and is_one_too_many(entry.line) then
+    outcomes[i] = { status = 'crowded', limit = args.max_lines }
+  elseif NEW[outcomes[i].status] and args.max_queued and is_full(entry) then
     outcomes[i] = { status = 'full', limit = args.max_queued }
   end
   refused = refused or REFUSED[outcomes[i].status]
@@ -132,4 +151,4 @@ if not args.check_only and (args.partial or not refused) then
   end
   publish()
 end
-return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added })
+return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added, new_lines = new_lines })
