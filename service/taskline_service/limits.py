@@ -23,7 +23,7 @@ MAX_OUTPUT_BYTES = MIB // 4
 MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
 
 # Pairs of a task type and a queue that have tasks. Lists and statistics go through all of them.
-MAX_LINES = 1000
+MAX_LINES = 2000
 MAX_PAUSED_QUEUES = 1000
 # Of a call, names and values and 32 bytes for each.
 MAX_METADATA_BYTES = 16 * 1024

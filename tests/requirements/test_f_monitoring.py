@@ -103,7 +103,7 @@ async def test_f8_2_and_f8_3_the_last_progress_comes_before_the_end_with_its_res
 
     task = await enqueue(stack, "counts")
     async with stack.worker():
-        events = await whole_life(stack, task.id)
+        events = await whole_life(stack, task.id, task.resume_token)
 
     progress = [event.progress.current for event in events if event.HasField("progress")]
     assert progress[-1] == 50

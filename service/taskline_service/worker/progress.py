@@ -41,7 +41,7 @@ class ProgressSender:
 
     async def finish(self, claim: Claim) -> None:
         """Write what is not written yet; the attempt is over."""
-        async with self._writing:  # a write under way must not come after this one
+        async with self._writing:  # what is being written must not come after this one
             progress = self._waiting.pop(claim, None)
             self._written_at.pop(claim, None)
         if progress is not None:
@@ -62,6 +62,10 @@ class ProgressSender:
 
     async def _write_due(self) -> float:
         """Write what may be written now; returns how long the rest has to wait."""
+        async with self._writing:  # taken within, so that finish() finds it here or written
+            return await self._take_and_write()
+
+    async def _take_and_write(self) -> float:
         now = self._loop.time()
         waiting = list(self._waiting)  # at one stroke: threads add to it
         due_at = {c: self._written_at.get(c, -INTERVAL_S) + INTERVAL_S for c in waiting}
@@ -70,8 +74,7 @@ class ProgressSender:
             for claim, _ in due:
                 self._written_at[claim] = now
             try:
-                async with self._writing:
-                    verdicts = await self._store.report_progress(due)
+                verdicts = await self._store.report_progress(due)
             except (StoreUnavailable, StoreFull) as error:
                 log.debug("progress not stored: %s", error)
                 self._put_back(due)
