@@ -448,6 +448,21 @@ async def test_a_task_that_blocks_the_event_loop_longer_than_its_lease_keeps_it(
         assert await handle.result(timeout=_LIMIT) == 1
 
 
+async def test_a_task_that_takes_five_times_as_long_as_its_lease_runs_once(stack: Stack) -> None:
+    lease = timedelta(seconds=1)
+
+    @stack.tasks.task("long")
+    async def long(ctx: TaskContext) -> int:
+        await asyncio.sleep(5 * lease.total_seconds())
+        return ctx.attempt
+
+    async with stack.worker(lease=lease):
+        handle = await stack.client.enqueue("long")
+
+        assert await handle.result(timeout=_LIMIT) == 1
+    assert (await handle.get()).attempts == 1
+
+
 async def test_a_report_after_the_end_of_its_task_changes_nothing(stack: Stack) -> None:
     contexts = list[TaskContext]()
 
@@ -516,6 +531,27 @@ async def test_a_full_store_refuses_new_tasks_and_lets_running_ones_end(stack: S
     with pytest.raises(grpc.aio.AioRpcError) as missing:
         await stack.stub.GetTask(pb.GetTaskRequest(task_id="late"))
     assert missing.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_task_that_fails_while_the_store_is_full_is_tried_again(stack: Stack) -> None:
+    @stack.tasks.task("fails", initial_backoff=timedelta(milliseconds=10))
+    async def fails(ctx: TaskContext) -> int:
+        if ctx.attempt == 1:
+            await full.wait()
+            raise ConnectionError("not yet")
+        return ctx.attempt
+
+    full = asyncio.Event()
+    async with stack.worker():
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="fails", task_id="f"))
+        await stack.until("f", lambda task: task.state == task_pb2.Task.STATE_RUNNING)
+        async with out_of_memory(stack.store):
+            full.set()
+            failed = await stack.until("f", lambda task: task.HasField("error"))
+        response = await stack.stub.GetResult(pb.GetResultRequest(task_id="f", timeout=_LIMIT_PB))
+
+    assert failed.error.message == "not yet"
+    assert response.result.json.number_value == 2
 
 
 async def test_operators_can_act_while_the_store_is_full(stack: Stack) -> None:

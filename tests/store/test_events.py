@@ -18,6 +18,7 @@ from taskline_service.store import (
     StateChange,
     TaskStore,
     parse_redis_url,
+    redis,
 )
 from taskline_service.store.events import MAILBOX_LENGTH
 from taskline_service.store.records import pack
@@ -161,6 +162,44 @@ async def test_what_was_not_heard_is_read_from_the_log(store: TaskStore, redis_u
         ("unheard", revision),
         ("b", revision + 1),
     ]
+
+
+async def test_who_hears_nothing_for_long_still_hears_what_happens_then(
+    store: TaskStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "REPLY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(redis, "_PING_EVERY_S", 0.03)
+    async with listening(store, redis_url) as hub:
+        with hub.watch(["a"]) as mailbox:
+            listens = await _listener(store)
+            # Ten times as long as it waits for any answer.
+            ends = asyncio.get_running_loop().time() + 1
+            while asyncio.get_running_loop().time() < ends:
+                await store.redis.call(b"PING")
+                await asyncio.sleep(0)
+
+            await enqueue(store, "a")
+            event = await next_event(mailbox)
+
+            assert event.task_id == "a"
+            assert await _listener(store) == listens, "it is the same connection"
+
+
+async def _listener(store: TaskStore) -> list[bytes]:
+    clients = (await store.redis.call(b"CLIENT", b"LIST")).splitlines()
+    return [line.split()[0] for line in clients if b"name=taskline-events" in line]
+
+
+async def test_the_log_does_not_grow_for_ever(store: TaskStore) -> None:
+    fill = "for i = 1, 100500 do redis.call('XADD', KEYS[1], i .. '-0', 'e', '') end"
+    await store.redis.call(b"EVAL", fill, b"1", store.keys.log)
+    await store.redis.call(b"SET", store.keys.revision, b"100500")
+
+    await enqueue(store, "a")
+
+    kept = await store.redis.call(b"XLEN", store.keys.log)
+    assert 100_000 <= kept < 100_200  # dropped by the hundred
+    assert (await store.get("a")).revision == 100_501
 
 
 async def test_a_jump_that_the_log_cannot_fill_is_a_gap(store: TaskStore, redis_url: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import Directory, TaskStore, WorkerInfo
 from taskline_service.store.values import Completion, Failure, Verdict
-from taskline_service.task import ErrorType, Progress, TaskState
+from taskline_service.task import Claim, ErrorType, Progress, TaskState
 from tests.census import all_keys
 from tests.store.making import (
     AN_HOUR,
@@ -103,6 +103,31 @@ async def test_promoting_is_bounded(store: TaskStore) -> None:
     counts = [(await store.promote(2)).count for _ in range(4)]
 
     assert counts == [2, 2, 1, 0]
+
+
+async def test_what_is_due_at_one_instant_is_promoted_once_by_many_at_once(
+    store: TaskStore,
+) -> None:
+    due_us = await _now_us(store) + 1_500_000
+    await enqueue(store, *(new_task(f"t-{i}", due_us=due_us) for i in range(500)))
+    await due_by_now(store, "t-0")
+
+    passes = await asyncio.gather(*(store.promote() for _ in range(20)))
+
+    claims = [claim.task_id for claim in await _claim_every(store)]
+    assert sum(each.count for each in passes) == 500
+    assert sorted(claims) == sorted(f"t-{i}" for i in range(500))
+
+
+async def _now_us(store: TaskStore) -> int:
+    return (await Directory(store.redis, store.keys).store_info()).time_us
+
+
+async def _claim_every(store: TaskStore) -> list[Claim]:
+    claims = list[Claim]()
+    while more := await claim_all(store):
+        claims += more
+    return claims
 
 
 @pytest.mark.damages_store
@@ -210,6 +235,55 @@ async def test_a_task_whose_lease_holds_is_not_taken_back(store: TaskStore) -> N
     assert await all_keys(store.redis, store.keys) == [
         *("i:COMPLETED:work:default", "lines", "log", "r:a", "retention", "rev", "s:a", "t:a")
     ]
+
+
+async def test_a_lost_task_is_taken_back_once_by_many_at_once(store: TaskStore) -> None:
+    await enqueue(store, *(new_task(f"t-{i}") for i in range(300)))
+    for _ in range(3):
+        await claim_all(store, lease=NO_TIME)
+
+    shares = await asyncio.gather(*(store.reclaim(retry_delay=NO_TIME) for _ in range(20)))
+
+    taken = [entry.task_id for share in shares for entry in share]
+    assert sorted(taken) == sorted(f"t-{i}" for i in range(300))
+
+
+async def test_a_lease_that_ran_out_is_found_among_thousands_that_hold(store: TaskStore) -> None:
+    await enqueue(store, *(new_task(f"t-{i}") for i in range(3000)))
+    claims = await _claim_every(store)
+    lost = claims[1500]
+    await store.renew([lost], lease=NO_TIME)
+
+    (entry,) = await store.reclaim(retry_delay=NO_TIME)
+
+    assert len(claims) == 3000
+    assert entry.task_id == lost.task_id
+
+
+async def test_a_task_that_was_lost_waits_in_its_own_line_again(store: TaskStore) -> None:
+    await enqueue(store, new_task("calm", queue="urgent:eu"))
+    await claimed(store, new_task("lost", queue="urgent:eu", priority=9), lease=NO_TIME)
+
+    await reclaim(store, 1, retry_delay=NO_TIME)
+    await promote(store, 1)
+
+    assert await claim_all(store, queues=["default"]) == []
+    again = await claim_all(store, queues=["urgent:eu"])
+    assert [(claim.task_id, claim.spec.priority) for claim in again] == [("lost", 9), ("calm", 0)]
+
+
+async def test_a_task_that_waits_for_its_time_is_in_nobodys_hands(store: TaskStore) -> None:
+    claim = await claimed(store, "failed before", lease=A_MOMENT)
+    await store.fail([Failure(claim, BROKEN, AN_HOUR)])
+    await enqueue(store, new_task("later", delay=AN_HOUR), new_task("b"))
+    await claim_one(store, lease=NO_TIME)
+
+    # Taken back is what had a lease; the others wait for much longer than any.
+    reclaimed = await reclaim(store, 1, retry_delay=AN_HOUR)
+
+    assert [entry.task_id for entry in reclaimed] == ["b"]
+    assert (await states(store))["later"] is TaskState.SCHEDULED
+    assert await claim_all(store) == []
 
 
 # Expiring
