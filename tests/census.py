@@ -4,8 +4,11 @@ from taskline_service.store import Keys, Redis
 
 
 async def all_keys(redis: Redis, keys: Keys) -> list[str]:
-    """The keys of this namespace, without their prefix; statistics of the day left out."""
-    return [key for key in await _names(redis, keys) if not key.startswith("stats:")]
+    """The keys of this namespace, without their prefix, but for those that soon go by themselves:
+    statistics of the day, what workers were given last, and when leases were looked at.
+    """
+    passing = ("stats:", "c:", "reclaiming")
+    return [key for key in await _names(redis, keys) if not key.startswith(passing)]
 
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:

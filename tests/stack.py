@@ -55,12 +55,16 @@ class Stack:
         *,
         sizes: PayloadSizes = DEFAULT_SIZES,
         longest_wait: timedelta = LONGEST_WAIT,
+        hold: timedelta = timedelta(0),
     ) -> AsyncIterator[Self]:
-        """Serve until the block ends."""
+        """Serve until the block ends.
+
+        Without a `hold`, leases that run out are reclaimed at once, also after an outage.
+        """
         tasks = TaskRegistry()
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            upkeep = group.create_task(Upkeep(store).run())
+            upkeep = group.create_task(Upkeep(store, hold=hold).run())
             stack.callback(upkeep.cancel)
             server = RpcServer(store, redis, tasks, sizes=sizes, longest_wait=longest_wait)
             port = await stack.enter_async_context(server.serving("127.0.0.1:0"))

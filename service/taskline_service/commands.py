@@ -6,6 +6,7 @@ commands start fast and need none of the service's libraries.
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -188,6 +189,7 @@ def serve(
     Prints one line when it is ready: `taskline: serving on HOST:PORT`. SIGTERM drains.
     Without --tasks it serves the task types that workers elsewhere have registered.
     """
+    _end_while_it_starts()
     try:
         options = config.ServeConfig.from_options(
             tasks=tasks,
@@ -259,6 +261,7 @@ def worker(
     """
     if parent := os.environ.pop(PARENT_VARIABLE, None):
         die_with_parent(int(parent))
+    _end_while_it_starts()
     try:
         options = config.WorkerConfig.from_options(
             tasks=tasks,
@@ -331,6 +334,11 @@ def fsck(
     except config.WrongOption as error:
         raise typer.BadParameter(str(error), param_hint=error.option) from error
     raise typer.Exit(code)
+
+
+def _end_while_it_starts() -> None:
+    """Until the process can end in order, SIGTERM finds nothing begun: the end is in order too."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _refuse_options_of_workers(ctx: typer.Context) -> None:

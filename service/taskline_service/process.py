@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 
 OLDEST_STORE = (6, 2)
 _EXIT_AT_ONCE = 130
-_STOP_LIMIT_S = 1.0
+# For what is left behind to end by itself, on the loop and in threads.
+_STOP_LIMIT_S = 0.3
 
 
 class StoreTooOld(Exception):
@@ -61,14 +63,24 @@ def run(
     told: tuple[type[Exception], ...] = (*_EXPECTED, *expected)
     logs.configure(log_level)
     shut_down_telemetry = telemetry.setup(name)
+    code = unable
     try:
-        return _run(main, at_exit=shut_down_telemetry)
+        code = _run(main, at_exit=shut_down_telemetry)
     except* told as failures:
         for failure in _leaves(failures):
             print(f"taskline: {failure}", file=sys.stderr)
     finally:
         shut_down_telemetry()
-    return unable
+    _end_in_spite_of_threads(code)
+    return code
+
+
+def _end_in_spite_of_threads(code: int) -> None:
+    """The interpreter waits for threads that task code has started; not for long."""
+    if any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread()):
+        timer = threading.Timer(_STOP_LIMIT_S, os._exit, [code])
+        timer.daemon = True
+        timer.start()
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -88,7 +100,10 @@ def _run(main: Coroutine[Any, Any, int], *, at_exit: Callable[[], None]) -> int:
     else:
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        code = runner.run(main)
+        try:
+            code = runner.run(main)
+        except asyncio.CancelledError:  # by a StopSignal, while it started
+            code = 0
         if runner.run(_something_does_not_stop()):
             # Task code that was left behind: the runner would wait for it for ever.
             log.warning("ending although some task code does not stop")
@@ -102,23 +117,38 @@ async def _something_does_not_stop() -> bool:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for other in others:
         other.cancel()
-    return bool(others and (await asyncio.wait(others, timeout=_STOP_LIMIT_S))[1])
+    # Not cancelled after the time: that would wait for its threads itself.
+    executor = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
+    return bool((await asyncio.wait([*others, executor], timeout=_STOP_LIMIT_S))[1])
 
 
-def on_stop_signal(stop: Callable[[], None]) -> None:
-    """Call `stop` at the first SIGTERM or SIGINT; a second one ends the process at once."""
-    loop, received = asyncio.get_running_loop(), list[signal.Signals]()
+class StopSignal:
+    """The first SIGTERM or SIGINT; a second one ends the process at once.
 
-    def handle(number: signal.Signals) -> None:
-        if received:
+    Made by the main task. Until that waits for the signal, it is still starting, which may
+    take long without a store: then the signal cancels it.
+    """
+
+    def __init__(self) -> None:
+        self._received = asyncio.Event()
+        self._starting = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._receive, number)
+
+    async def wait(self) -> None:
+        """Wait for it: what has been started is to run until then."""
+        self._starting = None
+        await self._received.wait()
+
+    def _receive(self, number: signal.Signals) -> None:
+        if self._received.is_set():
             log.warning("%s again: ending at once", number.name)
             os._exit(_EXIT_AT_ONCE)
-        received.append(number)
         log.info("%s: ending in order", number.name)
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handle, number)
+        self._received.set()
+        if self._starting is not None:
+            self._starting.cancel()
 
 
 @asynccontextmanager

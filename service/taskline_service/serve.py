@@ -35,8 +35,7 @@ def run(config: ServeConfig) -> int:
 
 
 async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
-    stopping = asyncio.Event()
-    process.on_stop_signal(stopping.set)
+    stop_signal = process.StopSignal()
     async with AsyncExitStack() as stack:
         url = config.store.redis_url
         embedded = None
@@ -76,7 +75,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             workers = group.create_task(supervisor.run())
             async with server.serving(str(config.listen)) as port:
                 print(f"taskline: serving on {config.listen.with_port(port)}", flush=True)
-                await stopping.wait()
+                await stop_signal.wait()
                 supervisor.stop()
                 await server.drain(config.grace)
             await workers

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 0.5
 SHORTEST_PAUSE_S = 0.005
 PAUSE_IN_TROUBLE_S = 1.0
+# After an outage: every worker that lives has renewed by then, however long its leases are.
+RECLAIM_HOLD = timedelta(seconds=10)
 # A lost worker is no fault of the task: try again soon, but not all at once.
 _AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
 
@@ -30,8 +32,9 @@ _AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
 class Upkeep:
     """Promotes, reclaims and expires tasks, and fails those that waited too long."""
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(self, store: TaskStore, *, hold: timedelta = RECLAIM_HOLD) -> None:
         self._store = store
+        self._hold = hold
         self._nudged = asyncio.Event()
         # What this process schedules may be due soon.
         store.on_scheduled = self._nudged.set
@@ -78,7 +81,9 @@ class Upkeep:
                 return upkept.wait
 
     async def _reclaim(self) -> None:
-        for reclaimed in await self._store.reclaim(retry_delay=delay_after(_AFTER_LOSS, 1)):
+        for reclaimed in await self._store.reclaim(
+            retry_delay=delay_after(_AFTER_LOSS, 1), hold=self._hold
+        ):
             log.warning(
                 "task %s: taken back from %s, which vanished; now %s",
                 reclaimed.task_id,

@@ -24,7 +24,7 @@ from taskline_service.worker.outcomes import Outcome
 log = logging.getLogger(__name__)
 
 # After the grace: for tasks to notice that they are interrupted, and for giving them back.
-_RELEASE_TIME = timedelta(seconds=5)
+_RELEASE_TIME = timedelta(seconds=1)
 _HOST_CHARACTERS = 24
 
 
@@ -39,8 +39,7 @@ def run(config: WorkerConfig) -> int:
 
 
 async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
-    stopping = asyncio.Event()
-    process.on_stop_signal(stopping.set)
+    stop_signal = process.StopSignal()
     url = config.store.redis_url
     if url is None:
         assert config.store.data_dir is not None
@@ -65,24 +64,34 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(upkeep.run())
             working = group.create_task(worker.run())
-            await stopping.wait()
-            await _end(worker, working, config.grace)
+            await stop_signal.wait()
+            left = await _end(worker, working, config.grace)
             keeping.cancel()
+    if left:
+        log.error("worker %s: ended; %d tasks are left to their leases", worker_id, left)
+        return 1
     log.info("worker %s: ended", worker_id)
     return 0
 
 
-async def _end(worker: Worker, working: "asyncio.Task[None]", grace: timedelta) -> None:
-    """Let what runs finish; give back what does not, and leave what does not even stop."""
+async def _end(worker: Worker, working: "asyncio.Task[None]", grace: timedelta) -> int:
+    """Let what runs finish, and give back what does not.
+
+    Returns how many tasks are neither: the store did not answer, and others get them when
+    their leases run out.
+    """
     worker.stop()
     done, _ = await asyncio.wait([working], timeout=grace.total_seconds())
     if not done:
         log.warning("%d tasks still run after the grace: given back", worker.running)
         worker.release_all()
         done, _ = await asyncio.wait([working], timeout=_RELEASE_TIME.total_seconds())
-    if not done:
-        log.error("%d tasks do not stop: left to their leases", worker.running)
-        os._exit(1)
+    if done:
+        return 0
+    log.warning("%d tasks do not stop: given back all the same", worker.running)
+    left = await worker.abandon()
+    working.cancel()
+    return left
 
 
 def new_worker_id() -> str:

@@ -33,16 +33,17 @@ class Proxy:
         bytes_per_s: Of each connection, each way; 0 for no limit.
         split: Everything arrives byte by byte.
         cuts: How many connections were cut so far.
+        upstream: Where new connections lead to; neither password nor TLS is used.
     """
 
     def __init__(self, upstream: RedisAddress) -> None:
-        """Prepare to stand in front of the store at `upstream`, without password or TLS."""
+        """Prepare to stand in front of a store."""
         self.latency_s = 0.0
         self.jitter_s = 0.0
         self.bytes_per_s = 0.0
         self.split = False
         self.cuts = 0
-        self._upstream = upstream
+        self.upstream = upstream
         self._links = set[_Link]()
         self._running = set[asyncio.Task[None]]()
         self._passing = asyncio.Event()
@@ -69,7 +70,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where to find the store, through this proxy."""
-        return f"redis://127.0.0.1:{self._port}/{self._upstream.database}"
+        return f"redis://127.0.0.1:{self._port}/{self.upstream.database}"
 
     @property
     def connections(self) -> int:
@@ -130,7 +131,7 @@ class Proxy:
         self._links.add(link)
         try:
             await self._passing.wait()
-            await link.run(self._upstream)
+            await link.run(self.upstream)
         except (OSError, asyncio.CancelledError):  # one of the two has gone, or the proxy has
             pass
         finally:

@@ -43,11 +43,13 @@ _FAMILIES = (
     _family("due|queue_timeouts|leases|retention", "zset", lists_tasks=True),
     _family("ready|types_seen|workers", "zset"),
     _family("lines|paused", "set"),
-    _family("types|failed_by", "hash"),
+    _family("types|failed_by|reclaiming", "hash"),
     _family("rev", "string"),
     _family("log", "stream"),
     # A worker that lives writes it again every few seconds.
     _family("w:.+", "string", life=60),
+    # Only for as long as a call may be repeated.
+    _family("c:.+", "string", life=60),
     # The longest kept, with the width of its bucket, twice.
     _family("stats:[0-9]+:[0-9]+:.*", "hash", life=86_400 + 2 * 900),
 )

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import logging
 
-from taskline_service.errors import FieldViolation, StoreFull, StoreUnavailable, TaskTypeNotFound
+from taskline_service.errors import FieldViolation, TasklineError, TaskTypeNotFound
 from taskline_service.store import Directory
 from taskline_service.tasks import (
     InputMismatch,
@@ -60,7 +60,7 @@ class TaskCatalog:
                     unpublished = {}
                 await self.refresh()
                 self._first.set()
-            except (StoreUnavailable, StoreFull) as error:
+            except TasklineError as error:  # whatever it is, it may pass
                 log.warning("task types: %s", error)
             await asyncio.sleep(REFRESH_EVERY_S)
 

@@ -17,6 +17,7 @@ import grpc.aio
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, TasklineError
 from taskline_service.rpc.status import RpcStatus, internal_status, to_status
+from taskline_service.store import answered_by
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,10 @@ _MALFORMED = "not a protobuf message of this method, or one that is nested too d
 
 # A caller that hangs up at its deadline may do so a little before ours, in seconds.
 _CLOCKS_DIFFER = 0.01
+# That the store does not answer is said this much before the caller gives up, in seconds,
+# but not before most of its time is over.
+_TOLD_BEFORE = 0.1
+_MOST = 0.9
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):
@@ -92,7 +97,8 @@ class _Method:
         try:
             if isinstance(request, _Malformed):
                 raise InvalidInput.of("request", _MALFORMED)
-            answer = await self._behavior(request, context)
+            with answered_by(_patience_ends(context)):
+                answer = await self._behavior(request, context)
         except asyncio.CancelledError:
             call.end("DEADLINE_EXCEEDED" if _out_of_time(context) else "CANCELLED")
             raise
@@ -128,6 +134,15 @@ def _set_code(context: Context) -> str:
 def _out_of_time(context: Context) -> bool:
     remaining = context.time_remaining()  # None without a deadline
     return remaining is not None and remaining < _CLOCKS_DIFFER
+
+
+def _patience_ends(context: Context) -> float | None:
+    """Until when the store may answer, by the event loop's clock."""
+    remaining = context.time_remaining()
+    if remaining is None:
+        return None
+    patience = max(remaining - _TOLD_BEFORE, remaining * _MOST)
+    return asyncio.get_running_loop().time() + patience
 
 
 def _asynchronous(behavior: Behavior) -> bool:

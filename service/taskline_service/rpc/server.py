@@ -12,7 +12,7 @@ import grpc.aio
 from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
-from taskline_service.errors import StoreUnavailable
+from taskline_service.errors import TasklineError
 from taskline_service.limits import (
     DEFAULT_SIZES,
     LONGEST_WAIT,
@@ -28,7 +28,7 @@ from taskline_service.rpc.interceptor import RpcInterceptor
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.reflection import add_reflection
 from taskline_service.rpc.task_servicer import TaskServicer
-from taskline_service.store import Directory, EventHub, RedisAddress, TaskStore
+from taskline_service.store import Directory, EventHub, RedisAddress, TaskStore, answered_by
 from taskline_service.tasks import TaskRegistry
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ SERVICE_NAMES = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 _CHECK_STORE_EVERY_S = 1.0
+# A store that has not answered for so long is away.
+_CHECK_STORE_WITHIN_S = 2.0
 _OPTIONS = (
     # A port that is taken is an error, not a second server that gets half of the calls.
     ("grpc.so_reuseport", 0),
@@ -96,10 +98,10 @@ class RpcServer:
             longest_wait: How long GetResult waits at most.
         """
         self._store = store
-        directory = Directory(store.redis, store.keys)
+        self._directory = Directory(store.redis, store.keys)
         self._lifetime = Lifetime()
         self._hub = EventHub(store.redis, address, store.keys)
-        self._catalog = TaskCatalog(directory, tasks)
+        self._catalog = TaskCatalog(self._directory, tasks)
         self._health = Health(SERVICE_NAMES)
         self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_options(sizes))
         self._reflection = reflection
@@ -115,7 +117,7 @@ class RpcServer:
         add_AdminServiceServicer_to_server(
             AdminServicer(
                 store,
-                directory,
+                self._directory,
                 sizes=sizes,
                 longest_wait=longest_wait,
                 started_us=time.time_ns() // 1000,
@@ -156,15 +158,16 @@ class RpcServer:
         await self._server.stop(grace.total_seconds())
 
     async def _watch_store(self) -> None:
-        """Ready as long as the store answers; tells when that changes."""
-        ready = True
+        """Ready as long as the store takes writes; tells when that changes."""
+        ready, loop = True, asyncio.get_running_loop()
         while True:
             try:
-                await self._store.redis.call(b"PING")
+                with answered_by(loop.time() + _CHECK_STORE_WITHIN_S):
+                    await self._directory.check_writable()
                 if not ready:
                     log.info("ready again: the store answers")
                 ready = True
-            except StoreUnavailable as error:
+            except TasklineError as error:
                 if ready:
                     log.warning("not ready: %s", error)
                 ready = False

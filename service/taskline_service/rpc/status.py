@@ -7,12 +7,15 @@ told about some of them instead of failing without a word.
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from taskline_service import errors
+
+_T = TypeVar("_T")
 
 DOMAIN = "taskline"
 
@@ -56,7 +59,16 @@ _RETRY_AFTER: Mapping[type[errors.TasklineError], timedelta] = {
 
 def code_of(error: errors.TasklineError) -> grpc.StatusCode:
     """The gRPC code that this error has, also where it is data (BatchEnqueue)."""
-    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+    code = _of_kind(_CODES, error)
+    assert code is not None
+    return code
+
+
+def _of_kind(
+    table: Mapping[type[errors.TasklineError], _T], error: errors.TasklineError
+) -> _T | None:
+    """What a table says of an error: of its own kind, or of the next above."""
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
 
 
 def to_status(error: errors.TasklineError) -> status_pb2.Status:
@@ -69,9 +81,9 @@ def to_status(error: errors.TasklineError) -> status_pb2.Status:
     details: list[Message] = [_error_info(error.reason, metadata)]
     if violations:
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    if specific := _SPECIFIC_DETAILS.get(type(error)):
+    if specific := _of_kind(_SPECIFIC_DETAILS, error):
         details.append(specific(error))
-    if (wait := _RETRY_AFTER.get(type(error))) is not None:
+    if (wait := _of_kind(_RETRY_AFTER, error)) is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(wait)
         details.append(retry)

@@ -41,7 +41,7 @@ from taskline_service.rpc.places import Places
 from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions, options_of
 from taskline_service.rpc.watching import WatchStream
-from taskline_service.store import EventHub, TaskStore
+from taskline_service.store import EventHub, TaskStore, answered_by
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
 
@@ -129,9 +129,10 @@ class TaskServicer(TaskServiceServicer):
 
     def _cancel_later(self, task_id: str) -> None:
         # The call is over and cancelled: what it still has to do runs by itself.
-        cancelling = asyncio.create_task(
-            self._store.cancel(task_id, reason="the call that ran the task was ended")
-        )
+        with answered_by(None):
+            cancelling = asyncio.create_task(
+                self._store.cancel(task_id, reason="the call that ran the task was ended")
+            )
         self._cancelling.add(cancelling)
         cancelling.add_done_callback(self._after_cancelling)
 

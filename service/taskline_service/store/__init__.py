@@ -6,10 +6,16 @@ Nothing outside this package speaks to Redis.
 from taskline_service.store.address import InvalidRedisUrl, RedisAddress, parse_redis_url
 from taskline_service.store.changes import Emitted, End, Event, Gap, Logged, StateChange
 from taskline_service.store.connection import StoreError
-from taskline_service.store.directory import Directory, QueueInfo, StoreInfo, WorkerInfo
+from taskline_service.store.directory import (
+    Directory,
+    QueueInfo,
+    StoreInfo,
+    WorkerInfo,
+)
 from taskline_service.store.events import EventHub, Mailbox
 from taskline_service.store.keys import Keys
-from taskline_service.store.redis import Redis, Subscription
+from taskline_service.store.redis import Redis, Subscription, answered_by
+from taskline_service.store.scripted import new_call
 from taskline_service.store.store import TaskStore
 
 __all__ = [
@@ -32,5 +38,7 @@ __all__ = [
     "Subscription",
     "TaskStore",
     "WorkerInfo",
+    "answered_by",
+    "new_call",
     "parse_redis_url",
 ]

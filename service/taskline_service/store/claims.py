@@ -1,6 +1,5 @@
 """What workers do with tasks, each under the claim that it was given."""
 
-import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from taskline_service.store.records import (
     progress_to_fields,
     to_us,
 )
-from taskline_service.store.scripted import Scripted
+from taskline_service.store.scripted import Scripted, new_call
 from taskline_service.store.values import Completion, Failure, LogLine, Output, Verdict
 from taskline_service.task import Claim, ErrorType, Progress, TaskError
 
@@ -30,13 +29,17 @@ class Claims(Scripted):
         worker: str,
         lease: timedelta,
         queues: QueueChoice = EVERY_QUEUE,
+        call: bytes = b"",
     ) -> tuple[list[Claim], list[str]]:
         """Take up to `count` waiting tasks of these types, in the order of `queues`.
+
+        A worker whose call had no answer repeats it with the same `call`, which new_call() makes,
+        and gets what it was given then.
 
         Returns the claims, and ids that waited although their record is gone or damaged. A task
         of which only what was enqueued is lost has FAILED.
         """
-        nonce = secrets.token_bytes(8)
+        nonce = call or new_call()
         args = {
             "types": list(task_types),
             "queues": list(queues.ranked()) or None,

@@ -17,21 +17,11 @@ from taskline_service.store.address import RedisAddress
 
 CONNECT_TIMEOUT_S = 2.0
 
-# Errors that pass by themselves: the server is loading, failing over, read-only, or its disk
-# is full. By the first word of the answer.
-_PASSING = frozenset(
-    {
-        "LOADING",
-        "BUSY",
-        "MASTERDOWN",
-        "CLUSTERDOWN",
-        "TRYAGAIN",
-        "READONLY",
-        "MISCONF",
-        "NOREPLICAS",
-        "UNBLOCKED",
-    }
-)
+# Errors that pass by themselves, by the first word of the answer: the server is loading, or
+# busy, or its disk is full,
+_PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"})
+# or it has become a replica, or is about to.
+_DEMOTED = frozenset({"READONLY", "NOREPLICAS", "UNBLOCKED"})
 
 
 class StoreError(TasklineError):
@@ -40,6 +30,10 @@ class StoreError(TasklineError):
 
 class NoScript(StoreError):
     """Redis does not have the script, for example after a restart."""
+
+
+class NoWrites(StoreUnavailable):
+    """The server takes no writes from us, as its part changed; another may have its part."""
 
 
 def error_from(reply: Exception) -> TasklineError:
@@ -51,8 +45,10 @@ def error_from(reply: Exception) -> TasklineError:
     # 6.2 wraps what happens in a script: "ERR Error running script …: -OOM command not …".
     if word == "OOM" or "-OOM " in text:
         return StoreFull("the store is out of memory")
-    if word in _PASSING or any(f"-{passing} " in text for passing in _PASSING):
-        return StoreUnavailable(f"the store does not take commands now ({word})")
+    for kind, words in ((StoreUnavailable, _PASSING), (NoWrites, _DEMOTED)):
+        for known in words:
+            if word == known or f"-{known} " in text:
+                return kind(f"the store does not take commands now ({known})")
     return StoreError(text)
 
 
@@ -73,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._on_push = on_push
         self._watchdog: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._opened_at = self._loop.time()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
@@ -126,6 +123,11 @@ class Connection(asyncio.Protocol):
     def alive(self) -> bool:
         """Whether commands can still be sent."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return self._loop.time() - self._opened_at
 
     async def call(self, *command: bytes | str) -> Any:
         """Send one command and wait for its answer.

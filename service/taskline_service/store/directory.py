@@ -171,6 +171,16 @@ class Directory:
             latency=latency,
         )
 
+    async def check_writable(self) -> None:
+        """Try a write that changes nothing.
+
+        A PING would not do: a replica answers it, and so does a store whose disk is full.
+
+        Raises:
+            StoreUnavailable: It is not taken now.
+        """
+        await self._redis.call(b"DEL", self._keys.prefix + b"nothing")
+
     async def _fsync_policy(self) -> str:
         try:
             reply: Sequence[bytes] = await self._redis.call(b"CONFIG", b"GET", b"appendfsync")

@@ -33,9 +33,17 @@ class Due(Scripted):
         return _upkept(reply[b"failed"], reply)
 
     async def reclaim(
-        self, count: int = MOVES_PER_CALL, *, retry_delay: timedelta
+        self,
+        count: int = MOVES_PER_CALL,
+        *,
+        retry_delay: timedelta,
+        hold: timedelta = timedelta(0),
     ) -> list[Reclaimed]:
-        """Take tasks back from workers that let their lease run out."""
+        """Take tasks back from workers that let their lease run out.
+
+        To be called twice a second at least: a break shows that the store was away, when nobody
+        could renew. After it no task is taken back for `hold`, so that workers can come back.
+        """
         error = TaskError(
             error_type=ErrorType.WORKER_LOST,
             message="the worker vanished while it held the task",
@@ -43,6 +51,7 @@ class Due(Scripted):
         )
         args = {
             "count": count,
+            "hold": to_us(hold),
             "max_lost": self._max_lost,
             "retry_delay": to_us(retry_delay),
             "error": error_to_fields(error),

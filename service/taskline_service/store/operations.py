@@ -1,13 +1,12 @@
 """What users and operators do with tasks."""
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from taskline_service.errors import TaskDamaged, TaskNotFound, TaskNotTerminal
 from taskline_service.store.chunks import chunks
 from taskline_service.store.records import error_to_fields
-from taskline_service.store.scripted import Scripted
+from taskline_service.store.scripted import Scripted, new_call
 from taskline_service.task import TERMINAL_STATES, ErrorType, TaskError, TaskState
 
 
@@ -57,7 +56,7 @@ class Operations(Scripted):
 
     async def _retry(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
         # The nonce tells a call that is made again, because its answer got lost.
-        args = {"ids": list(task_ids), "states": list(states), "call": secrets.token_bytes(8)}
+        args = {"ids": list(task_ids), "states": list(states), "call": new_call()}
         return list(await self._script("retry", args))
 
     async def delete(self, task_id: str) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,17 +13,36 @@ import msgpack
 
 from taskline_service.errors import StoreUnavailable, TasklineError
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.connection import Connection, NoScript
+from taskline_service.store.connection import Connection, NoScript, NoWrites
 from taskline_service.store.scripts import SCRIPTS
 
 log = logging.getLogger(__name__)
 
-REPLY_TIMEOUT_S = 5.0
+# All of these together decide how soon a call fails, and how soon everything goes on once
+# the store is back: within five seconds.
+REPLY_TIMEOUT_S = 3.0
 # How long a call waits for a lost connection to come back before it says so.
 PATIENCE_S = 1.5
 _FIRST_BACKOFF_S = 0.05
-_LONGEST_BACKOFF_S = 2.0
-_PING_EVERY_S = 5.0
+_LONGEST_BACKOFF_S = 1.0
+_PING_EVERY_S = 3.0
+# A server that takes no writes is left for another at its address, but not over and over.
+_STAY_S = 1.0
+
+_answered_by: ContextVar[float | None] = ContextVar("answered_by", default=None)
+
+
+@contextlib.contextmanager
+def answered_by(instant: float | None) -> Iterator[None]:
+    """Within this block calls that have no answer by then fail with StoreUnavailable.
+
+    By the event loop's clock. None lifts the limit, for what outlives the one who waits.
+    """
+    token = _answered_by.set(instant)
+    try:
+        yield
+    finally:
+        _answered_by.reset(token)
 
 
 def backoff(attempt: int) -> float:
@@ -34,9 +54,16 @@ def backoff(attempt: int) -> float:
 class Redis:
     """Calls Redis over one connection that is opened again whenever it is lost."""
 
-    def __init__(self, address: RedisAddress, *, name: str = "taskline") -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        name: str = "taskline",
+        reply_timeout: float = REPLY_TIMEOUT_S,
+    ) -> None:
         self._address = address
         self._name = name
+        self._reply_timeout = reply_timeout
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
 
@@ -66,15 +93,23 @@ class Redis:
         So only for commands that may be carried out twice: reads, and our scripts.
 
         Raises:
-            StoreUnavailable: No answer within `patience` seconds after the connection was lost.
+            StoreUnavailable: No answer within `patience` seconds after the connection was
+                lost, none at all for as long as it stands, or none by `answered_by`.
         """
-        give_up = asyncio.get_running_loop().time() + patience
+        loop, limit = asyncio.get_running_loop(), _answered_by.get()
+        give_up = loop.time() + patience
+        if limit is not None:
+            give_up = min(give_up, limit)
         while True:
             connection = await self._connected(give_up)
             try:
-                return await connection.send(*command)
+                return await _by(limit, connection.send(*command))
+            except NoWrites:
+                if connection.age > _STAY_S:
+                    connection.abort()
+                raise
             except StoreUnavailable:
-                if asyncio.get_running_loop().time() >= give_up or connection.alive:
+                if loop.time() >= give_up or connection.alive:
                     raise
 
     async def script(self, name: str, prefix: bytes, args: dict[str, Any], **options: float) -> Any:
@@ -113,9 +148,24 @@ class Redis:
 
     async def _connect_once(self) -> Connection:
         self._connection = await Connection.open(
-            self._address, name=self._name, reply_timeout=REPLY_TIMEOUT_S
+            self._address, name=self._name, reply_timeout=self._reply_timeout
         )
         return self._connection
+
+
+async def _by(limit: float | None, answer: "asyncio.Future[Any]") -> Any:
+    if limit is None:
+        return await answer
+    timer = asyncio.get_running_loop().call_at(limit, _give_up, answer)
+    try:
+        return await answer
+    finally:
+        timer.cancel()
+
+
+def _give_up(answer: "asyncio.Future[Any]") -> None:
+    if not answer.done():
+        answer.set_exception(StoreUnavailable("the store has not answered in time"))
 
 
 class Subscription:

@@ -1,5 +1,6 @@
 """What all moves and reads of tasks share: the connection, the settings and the scripts."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,11 @@ from taskline_service.store.redis import Redis
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
+
+
+def new_call() -> bytes:
+    """Tells a call from all others, so that it can be repeated."""
+    return secrets.token_bytes(8)
 
 
 class Scripted:

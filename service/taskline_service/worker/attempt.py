@@ -51,6 +51,7 @@ class StopReason(Enum):
     TIMEOUT = auto()  # it ran longer than it may
     CANCEL = auto()  # somebody asked for it
     LOST = auto()  # the claim is no longer ours
+    OVERDUE = auto()  # it could not be renewed in time; the task is given back
     SHUTDOWN = auto()  # the worker ends; the task is given back
 
 
@@ -197,7 +198,7 @@ class Attempt:
 
     def _stopped(self, reason: StopReason | None) -> Outcome | None:
         match reason:
-            case StopReason.LOST | StopReason.SHUTDOWN:
+            case StopReason.LOST | StopReason.OVERDUE | StopReason.SHUTDOWN:
                 return None
             case StopReason.CANCEL:
                 error = TaskError(error_type=ErrorType.CANCELLED, message="the task was cancelled")

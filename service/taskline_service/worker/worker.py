@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from taskline_service.errors import TasklineError
+from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
-from taskline_service.store import Directory, RedisAddress, Subscription, TaskStore, WorkerInfo
+from taskline_service.store import (
+    Directory,
+    RedisAddress,
+    Subscription,
+    TaskStore,
+    WorkerInfo,
+    answered_by,
+    new_call,
+)
 from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType, TaskError
@@ -33,6 +41,8 @@ HEARTBEAT_EVERY_S = 5.0
 _NEWS_EVERY_S = 0.5
 HEARTBEAT_TTL = timedelta(seconds=15)
 _PAUSE_IN_TROUBLE_S = 0.5
+# At its end a worker waits no longer for a store that may be gone.
+_LAST_CALLS_S = 0.5
 
 # Wraps the execution of an attempt; is told its outcome, None if the task was given up.
 AroundAttempt = Callable[[Claim], AbstractContextManager[Callable[[Outcome | None], None]]]
@@ -87,13 +97,19 @@ class Worker:
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._stopping = False
+        # The claim that has no answer yet: repeated as it is until it has.
+        self._call = new_call()
         self._started_us = time.time_ns() // 1000
         self._loop = asyncio.get_running_loop()
         self._progress = ProgressSender(store)
         self._story = StorySender(store)
         self._outcomes = OutcomeRecorder(store)
         self._leases = LeaseKeeper(
-            address, store.keys, lease=lease, on_verdict=self._on_verdict_from_thread
+            address,
+            store.keys,
+            lease=lease,
+            on_verdict=self._on_verdict_from_thread,
+            on_overdue=self._on_overdue_from_thread,
         )
         self._hints = Subscription(
             address,
@@ -110,8 +126,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until stop() is called, and until what runs then has ended."""
-        definitions = {task.name: task.info.to_json() for task in self._tasks}
-        await until_stored(lambda: self._directory.register_types(definitions), "task types")
+        if not await self._publish_types():
+            return
         log.info("worker %s: ready", self._worker_id)
         self._leases.start()
         try:
@@ -125,7 +141,7 @@ class Worker:
                     helper.cancel()
         finally:
             self._leases.stop()
-        with contextlib.suppress(TasklineError):
+        with contextlib.suppress(TasklineError), self._last_calls():
             await self._heartbeat(leaving=True)
 
     def stop(self) -> None:
@@ -137,6 +153,36 @@ class Worker:
         """Interrupt what still runs, and give it back to its queue."""
         for attempt in self._running.values():
             attempt.stop(StopReason.SHUTDOWN)
+
+    async def abandon(self) -> int:
+        """Give back what does not stop although it was interrupted: its process ends now.
+
+        Returns how many tasks are left to their leases because the store does not answer.
+        """
+        claims = [attempt.claim for attempt in self._running.values()]
+        try:
+            with self._last_calls():
+                await self._store.release(claims)
+        except TasklineError as error:
+            log.error("tasks could not be given back: %s", error)
+            return len(claims)
+        return 0
+
+    def _last_calls(self) -> AbstractContextManager[None]:
+        return answered_by(self._loop.time() + _LAST_CALLS_S)
+
+    async def _publish_types(self) -> bool:
+        """Make known what it can run; False if stop() comes first."""
+        definitions, told = {task.name: task.info.to_json() for task in self._tasks}, False
+        while not self._stopping:
+            try:
+                await self._directory.register_types(definitions)
+                return True
+            except (StoreUnavailable, StoreFull) as error:
+                log.log(logging.DEBUG if told else logging.WARNING, "task types: %s", error)
+                told = True
+                await self._sleep(_PAUSE_IN_TROUBLE_S)
+        return False
 
     # Claiming
 
@@ -173,7 +219,9 @@ class Worker:
             count=count,
             worker=self._worker_id,
             lease=self._leases.first_lease,
+            call=self._call,
         )
+        self._call = new_call()
         for task_id in dangling:
             log.error("task %s: was queued, but its record is gone or says otherwise", task_id)
         self._leases.hold(claims, asked_at)
@@ -230,7 +278,7 @@ class Worker:
             await self._progress.finish(claim)
             if outcome is not None:
                 await self._record(outcome)
-            elif attempt.stop_reason is StopReason.SHUTDOWN:
+            elif attempt.stop_reason in (StopReason.SHUTDOWN, StopReason.OVERDUE):
                 await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
                 log.info("task %s: attempt %d given back", claim.task_id, claim.attempt)
         finally:
@@ -264,6 +312,19 @@ class Worker:
             attempt.stop(StopReason.LOST)
         else:
             attempt.stop(StopReason.CANCEL)
+
+    def _on_overdue_from_thread(self, claim: Claim) -> None:
+        self._loop.call_soon_threadsafe(self._on_overdue, claim)
+
+    def _on_overdue(self, claim: Claim) -> None:
+        attempt = self._running.get(claim.task_id)
+        if attempt is not None and attempt.claim is claim:
+            log.warning(
+                "task %s: attempt %d is stopped: its lease could not be renewed in time",
+                claim.task_id,
+                claim.attempt,
+            )
+            attempt.stop(StopReason.OVERDUE)
 
     # Signs of life
 

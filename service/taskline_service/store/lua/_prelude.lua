@@ -26,12 +26,15 @@
 --   ready    ZSET    lines with waiting tasks, by the score of their first one
 --   due      ZSET    SCHEDULED and RETRYING ids by due_us
 --   queue_timeouts  ZSET  QUEUED ids that must start by then
+--   reclaiming HASH  while there are leases: at when they were last looked at, until when nothing is
+--                    reclaimed, since when that goes on; in us
 --   leases   ZSET    RUNNING ids by the end of their lease
 --   retention ZSET   ended ids by when the result, and then the record, goes
 --   lines    SET     every line so far; a line is "<task type>:<queue>"
 --   paused   SET     queues that hand out nothing
 --   types    HASH    task type -> what its code published    types_seen  ZSET  by when, last
 --   workers  ZSET    worker ids by last heartbeat            w:<worker>  STRING  about it
+--   c:<worker> STRING  in msgpack, the nonce of its last claim that got tasks, and their ids; TTL
 --   failed_by HASH   "<error type>:<queue>" -> FAILED tasks now known
 --   stats:<width>:<start>:<queue>  HASH  what happened in so many seconds from then on; without
 --                    a queue, on all of them: enqueued, completed, failed, retried, and by bin of

@@ -1,10 +1,12 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
 -- serve, whatever queue they are on, or by_rank those of the first queue before all others.
+-- A call whose answer got lost is made again with its nonce, and is given the same again.
 -- args: types, queues (nil: all), by_rank, count, worker, nonce, lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
+local GIVEN_MS = 60000  -- for how long what a worker was given can be given again
 
 local types, paused = set_of(args.types), set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
 local rank_of = args.queues and {}
@@ -38,7 +40,26 @@ local function servable()
   return lines
 end
 
-local claims, dangling = {}, {}
+local claims, dangling, given = {}, {}, {}
+
+local function give(task, start, spec)
+  redis.call('ZADD', PREFIX .. 'leases', now + args.lease, task.id)
+  given[#given + 1] = task.id
+  claims[#claims + 1] = {
+    id = task.id, line = task.line, attempt = task.attempts, failed = task.failed,
+    create = task.create, due = task.due, start = start, spec = spec,
+  }
+end
+
+-- Unless the task was taken away meanwhile.
+local function give_again(id)
+  local task = load(id)
+  local spec = redis.pcall('GET', PREFIX .. 's:' .. id)
+  if task and task.state == 'RUNNING' and task.nonce == args.nonce and type(spec) == 'string' then
+    redis.call('ZREM', PREFIX .. 'leases', id)
+    give(task, task.start, spec)
+  end
+end
 
 local function claim(id)
   local task = load(id)
@@ -58,15 +79,21 @@ local function claim(id)
   move(task, 'RUNNING',
     { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker },
     'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', now, 'ss', task.sequence + 1)
-  redis.call('ZADD', PREFIX .. 'leases', now + args.lease, id)
   if task.attempts > 1 then
     redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)
     redis.call('HDEL', PREFIX .. 't:' .. id, 'et')
   end
-  claims[#claims + 1] = {
-    id = id, line = task.line, attempt = task.attempts, failed = task.failed, create = task.create,
-    due = task.due, start = now, spec = spec,
-  }
+  give(task, now, spec)
+end
+
+local given_key = PREFIX .. 'c:' .. args.worker
+local before = redis.call('GET', given_key)
+before = before and cmsgpack.unpack(before)
+if before and before.nonce == args.nonce then
+  for _, id in ipairs(before.ids) do
+    give_again(id)
+  end
+  return cmsgpack.pack({ claims = claims, dangling = dangling })
 end
 
 local lines = servable()
@@ -90,6 +117,10 @@ while lines[1] and #claims < args.count do
     end
     table.insert(lines, place, line)
   end
+end
+if given[1] then
+  redis.call('HSETNX', PREFIX .. 'reclaiming', 'at', now)
+  redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
 end
 publish()
 return cmsgpack.pack({ claims = claims, dangling = dangling })

@@ -1,6 +1,8 @@
 -- Takes tasks back from workers that let their lease run out. A task that has lost too many
 -- workers fails: it may well be what kills them.
--- args: count, max_lost, retry_delay (us), error, record_ttl (us)
+-- While the store was away nobody could renew. It was, if nobody has called this for a while by
+-- its clock, which may also have been set: workers get `hold` (us) to come back.
+-- args: count, hold, max_lost, retry_delay (us), error, record_ttl (us)
 -- Returns { { id, worker, state } } of those that were taken back.
 
 local function lost_too_often(times)
@@ -9,6 +11,40 @@ local function lost_too_often(times)
   error.message = string.format(
     'the worker vanished %d times while it held the task; it is not tried again', times)
   return error
+end
+
+local LONGEST_SILENCE = 1000000
+local HOLDS_IN_A_ROW = 6
+
+-- Whether a lease that ran out says anything about its worker.
+local function is_quiet()
+  local at, hold_until, since = unpack(redis.call('HMGET', PREFIX .. 'reclaiming', 'at', 'until', 'since'))
+  hold_until, since = tonumber(hold_until or 0), tonumber(since or 0)
+  local silence = math.abs(now - tonumber(at or 0))
+  if silence > LONGEST_SILENCE then
+    if silence > args.hold or now > hold_until + args.hold then
+      since = now
+    end
+    -- Where it is just slow to be called, there must be an end to it.
+    if now < since + HOLDS_IN_A_ROW * args.hold then
+      hold_until = now + args.hold
+    end
+  end
+  redis.call('ZREM', PREFIX .. 'leases', '')  -- frees nothing; see the rules on memory
+  redis.call('HSET', PREFIX .. 'reclaiming', 'at', now, 'until', hold_until, 'since', since)
+  return now >= hold_until
+end
+
+-- Without a lease there is nothing to hold, and what was before it does not matter.
+local function forget_without_leases()
+  if redis.call('EXISTS', PREFIX .. 'leases') == 0 then
+    redis.call('DEL', PREFIX .. 'reclaiming')
+    return true
+  end
+end
+
+if forget_without_leases() or not is_quiet() then
+  return cmsgpack.pack({})
 end
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'leases', '-inf', now, 'LIMIT', 0, args.count)
@@ -29,5 +65,6 @@ for _, id in ipairs(ids) do
     reclaimed[#reclaimed + 1] = { id = id, worker = task.worker, state = task.state }
   end
 end
+forget_without_leases()
 publish()
 return cmsgpack.pack(reclaimed)
