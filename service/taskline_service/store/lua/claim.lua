@@ -1,7 +1,8 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
 -- serve, whatever queue they are on, or by_rank those of the first queue before all others.
 -- args: types, queues (nil: all), by_rank, count, worker, nonce, lease (us), record_ttl (us)
--- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
+-- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
+-- start, spec } }, dangling = { ids } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
@@ -65,7 +66,8 @@ local function claim(id)
   end
   claims[#claims + 1] = {
     id = id, line = task.line, attempt = task.attempts, failed = task.failed, create = task.create,
-    due = task.due, start = now, spec = spec,
+    due = task.due, start = now, spec = spec, lost = task.lost,
+    alone = task.alone,
   }
 end
 
