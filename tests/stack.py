@@ -14,7 +14,7 @@ from taskline.v1 import task_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client import TaskClient
-from taskline_service import TaskRegistry
+from taskline_service import TaskRegistry, telemetry
 from taskline_service.limits import DEFAULT_SIZES, LONGEST_WAIT, PayloadSizes
 from taskline_service.queue_order import QueueChoice
 from taskline_service.rpc import RpcServer
@@ -91,6 +91,7 @@ class Stack:
         concurrency: int = 10,
         lease: timedelta = LEASE,
         tasks: TaskRegistry | None = None,
+        tasks_at: str | None = None,
     ) -> AsyncIterator[Worker]:
         """A worker in this process, until the block ends; then it finishes what it runs."""
         worker_id = f"worker-{secrets.token_hex(4)}"
@@ -104,6 +105,8 @@ class Stack:
             lease=lease,
             max_result_size=self.sizes.max_result,
             around_attempt=lambda claim: _traced(claim, worker_id),
+            tasks_at=tasks_at,
+            trace=telemetry.attempt_trace,
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(worker.run())

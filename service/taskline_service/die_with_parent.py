@@ -22,15 +22,15 @@ PARENT_VARIABLE = "TASKLINE_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends.
+def die_with_parent(parent_pid: int, *, by: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send a signal to this process when its parent ends.
 
     Exits at once if the parent is gone already. The parent must have started this
     process from a thread that lives as long as itself: the kernel looks at the thread.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        if libc.prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0) != 0:
             errno = ctypes.get_errno()
             raise OSError(errno, f"prctl(PR_SET_PDEATHSIG): {os.strerror(errno)}")
     # The parent may have ended before the request above: then nothing will be sent.

@@ -6,6 +6,8 @@ from datetime import timedelta
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy
 
 JITTER = 0.2
+# A lost worker is no fault of the task: try again soon, but not all at once.
+_AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
 
 
 def attempts_left(policy: RetryPolicy, failures: int) -> bool:
@@ -27,3 +29,8 @@ def delay_after(policy: RetryPolicy, failures: int, *, jitter: float | None = No
         seconds = longest
     factor = 1 + JITTER * (random.uniform(-1, 1) if jitter is None else jitter)
     return timedelta(seconds=seconds * factor)
+
+
+def delay_after_loss() -> timedelta:
+    """How long to wait after the worker was lost."""
+    return delay_after(_AFTER_LOSS, 1)

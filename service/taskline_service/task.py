@@ -186,6 +186,15 @@ class Claim:
     create_us: int
     schedule_us: int
     start_us: int
+    # How often the worker vanished that had it.
+    losses: int = 0
+    # Whether its code could not be stopped once.
+    unstoppable: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is to run with nothing beside it, so that it can harm nothing else."""
+        return self.losses > 0 or self.unstoppable
 
     @property
     def task_id(self) -> str:

@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from taskline_service.errors import TasklineError
-from taskline_service.retry import delay_after
+from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
 from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.values import Upkept
-from taskline_service.task import RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +24,6 @@ SHORTEST_PAUSE_S = 0.005
 PAUSE_IN_TROUBLE_S = 1.0
 # After an outage: every worker that lives has renewed by then, however long its leases are.
 RECLAIM_HOLD = timedelta(seconds=10)
-# A lost worker is no fault of the task: try again soon, but not all at once.
-_AFTER_LOSS = RetryPolicy(initial_backoff=timedelta(milliseconds=500))
 
 
 class Upkeep:
@@ -81,9 +78,7 @@ class Upkeep:
                 return upkept.wait
 
     async def _reclaim(self) -> None:
-        for reclaimed in await self._store.reclaim(
-            retry_delay=delay_after(_AFTER_LOSS, 1), hold=self._hold
-        ):
+        for reclaimed in await self._store.reclaim(retry_delay=delay_after_loss(), hold=self._hold):
             log.warning(
                 "task %s: taken back from %s, which vanished; now %s",
                 reclaimed.task_id,

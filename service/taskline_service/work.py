@@ -24,7 +24,8 @@ from taskline_service.worker.outcomes import Outcome
 log = logging.getLogger(__name__)
 
 # After the grace: for tasks to notice that they are interrupted, and for giving them back.
-_RELEASE_TIME = timedelta(seconds=1)
+# Within two seconds after the grace the process is gone.
+_RELEASE_TIME = timedelta(seconds=1.5)
 _HOST_CHARACTERS = 24
 
 
@@ -60,6 +61,9 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
             lease=config.lease,
             max_result_size=config.max_result_size,
             around_attempt=functools.partial(traced, worker=worker_id),
+            tasks_at=config.tasks,
+            trace=telemetry.attempt_trace,
+            owns_process=True,
         )
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(upkeep.run())

@@ -4,7 +4,7 @@ import pytest
 
 from taskline_client import EnqueueOptions, TaskFailed
 from taskline_service import TaskContext
-from taskline_service.worker.failures import MAX_MESSAGE_BYTES, MAX_TRACEBACK_BYTES
+from taskline_service.execution.failures import MAX_MESSAGE_BYTES, MAX_TRACEBACK_BYTES
 from tests.requirements.shell import taskline
 from tests.stack import Stack
 

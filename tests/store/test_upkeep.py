@@ -10,7 +10,7 @@ import pytest
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import Directory, TaskStore, WorkerInfo
 from taskline_service.store.values import Completion, Failure, Verdict
-from taskline_service.task import Claim, ErrorType, Progress, TaskState
+from taskline_service.task import Claim, ErrorType, Progress, TaskError, TaskState
 from tests.census import all_keys
 from tests.store.making import (
     AN_HOUR,
@@ -211,8 +211,55 @@ async def test_a_task_that_loses_too_many_workers_fails(store: TaskStore) -> Non
     assert task.error is not None
     assert (task.error.error_type, task.error.retry_count) == (ErrorType.WORKER_LOST, 1)
     assert task.error.message == (
-        "the worker vanished 2 times while it held the task; it is not tried again"
+        "the worker vanished while it held the task; lost 2 times, it is not tried again"
     )
+
+
+async def test_a_loss_that_a_worker_tells_of_counts_as_one_that_its_lease_tells_of(
+    store: TaskStore,
+) -> None:
+    twice = TaskStore(store.redis, store.keys, max_lost=2)
+    await enqueue(twice, "a")
+    await claim_one(twice, lease=NO_TIME)
+    await reclaim(twice, 1, retry_delay=NO_TIME)
+    await twice.promote()
+    claim = await claim_one(twice)
+    died = TaskError(error_type=ErrorType.WORKER_LOST, message="its process died")
+
+    assert await twice.fail([Failure(claim, died, NO_TIME)]) == [Verdict.OK]
+    assert await twice.fail([Failure(claim, died, NO_TIME)]) == [Verdict.REPEATED]
+
+    task = await store.get("a")
+    assert (claim.losses, claim.failures, claim.alone) == (1, 0, True)
+    assert (task.state, task.attempts) == (TaskState.FAILED, 2)
+    assert task.error is not None
+    assert task.error.message == "its process died; lost 2 times, it is not tried again"
+
+
+async def test_a_task_told_to_stop_whose_process_died_is_cancelled(store: TaskStore) -> None:
+    await enqueue(store, "a")
+    claim = await claim_one(store)
+    await store.cancel("a")
+    died = TaskError(error_type=ErrorType.WORKER_LOST, message="its process died")
+
+    await store.fail([Failure(claim, died, NO_TIME)])
+
+    assert (await store.get("a")).state is TaskState.CANCELLED
+
+
+async def test_what_could_not_be_stopped_is_alone_until_somebody_retries_it(
+    store: TaskStore,
+) -> None:
+    await enqueue(store, "a")
+    claim = await claim_one(store)
+    await store.fail([Failure(claim, BROKEN, NO_TIME, unstoppable=True)])
+    await store.promote()
+    again = await claim_one(store)
+    await store.fail([Failure(again, BROKEN, None)])
+    await store.retry("a")
+
+    assert (again.alone, again.losses, again.failures) == (True, 0, 1)
+    assert not (await claim_one(store)).alone
 
 
 async def test_a_task_told_to_stop_whose_worker_vanished_is_cancelled(store: TaskStore) -> None:

@@ -128,10 +128,15 @@ class Claims(Scripted):
                     "error": error_to_fields(f.error),
                     "traceback": f.error.traceback,
                     "retry_delay": None if f.retry_delay is None else to_us(f.retry_delay),
+                    "unstoppable": f.unstoppable or None,
                 }
                 for f in chunk
             ]
-            args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
+            args = {
+                "outcomes": outcomes,
+                "max_lost": self._max_lost,
+                "record_ttl": self._record_ttl_us,
+            }
             verdicts += _verdicts(await self._script("fail", args))
         if any(f.retry_delay is not None for f in failures):
             self.on_scheduled()

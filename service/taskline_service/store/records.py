@@ -291,6 +291,8 @@ def claim_from_fields(fields: dict[bytes, Any], line_of: str, nonce: bytes) -> C
         spec=spec,
         attempt=fields[b"attempt"],
         failures=fields[b"failed"],
+        losses=fields[b"lost"],
+        unstoppable=fields[b"alone"],
         nonce=nonce,
         create_us=fields[b"create"],
         schedule_us=fields[b"due"],

@@ -89,11 +89,16 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed attempt to be recorded; without a delay the task is not tried again."""
+    """A failed attempt to be recorded; without a delay the task is not tried again.
+
+    With an error of the type WORKER_LOST it counts as a lost worker, not as a failure.
+    """
 
     claim: Claim
     error: TaskError
     retry_delay: timedelta | None
+    # Its code could not be stopped: the next attempt is to run where it can be killed.
+    unstoppable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

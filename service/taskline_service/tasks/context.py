@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from taskline_service.limits import LONGEST_SPAN
 from taskline_service.tasks.progress import (
     REPORTED,
     ProgressReporter,
@@ -33,6 +35,10 @@ def _nobody_listens(_message: str, _percentage: float | None) -> None:
     """For tests of task code without a worker."""
 
 
+def _no_time_limit(_span: timedelta) -> None:
+    """The same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
     """The running attempt; a task gets it in the parameter annotated TaskContext."""
@@ -45,6 +51,8 @@ class TaskContext:
     progress: ProgressReporter
     # Takes a line and its percentage, from any thread.
     on_log: Callable[[str, float | None], None] = field(default=_nobody_listens, repr=False)
+    # Takes how much longer the attempt may run, from any thread.
+    on_extend: Callable[[timedelta], None] = field(default=_no_time_limit, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     logger: TaskLogger = field(init=False, repr=False, compare=False)
 
@@ -78,3 +86,21 @@ class TaskContext:
         if share is not None:
             self.progress.set_percentage(share)
         return REPORTED
+
+    def extend_timeout(self, time: timedelta) -> None:
+        """Let this attempt run for so long from now on, whatever its timeout was.
+
+        It counts from the call, as with the visibility timeout of SQS and the deadlines of
+        Pub/Sub, so that a loop can ask for "five more minutes" at each step. It never
+        shortens: what is left already stays. Once the time is over it does nothing. The next
+        attempt has the timeout of the task again. May be called from any thread.
+
+        Raises:
+            TypeError: `time` is no timedelta.
+            ValueError: It is not above 0, or is over 365 days.
+        """
+        if not isinstance(time, timedelta):
+            raise TypeError(f"time must be a timedelta, not {type(time).__name__}")
+        if not timedelta(0) < time <= LONGEST_SPAN:
+            raise ValueError(f"time must be above 0, and at most {LONGEST_SPAN.days} days")
+        self.on_extend(time)

@@ -2,10 +2,20 @@
 
 import math
 from datetime import timedelta
+from enum import StrEnum
 
 from taskline_service.limits import LARGEST_MAX_RESULT_BYTES
 from taskline_service.names import QUEUE, QUEUE_RULE, TASK_TYPE, TASK_TYPE_RULE
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy
+
+
+class Executor(StrEnum):
+    """Where the code of a task runs."""
+
+    # `async def` on the event loop of the worker, a plain function in a thread.
+    AUTO = "auto"
+    # In a child process of the worker.
+    PROCESS = "process"
 
 
 def check_name(name: str) -> None:
@@ -24,6 +34,15 @@ def check_timeout(name: str, timeout: timedelta) -> None:
     """Raise ValueError unless an attempt can be given this long."""
     if not _is_span(timeout) or timeout <= timedelta(0):
         raise ValueError(f"task type {name!r}: timeout must be a timedelta greater than 0")
+
+
+def checked_executor(name: str, executor: str) -> Executor:
+    """Raise ValueError unless it names a place where code can run."""
+    try:
+        return Executor(executor)
+    except ValueError:
+        known = " or ".join(repr(each.value) for each in Executor)
+        raise ValueError(f"task type {name!r}: executor must be {known}") from None
 
 
 def check_retry(name: str, retry: RetryPolicy) -> None:

@@ -13,6 +13,7 @@ from pydantic_core import SchemaError
 from taskline_service.errors import FieldViolation
 from taskline_service.task import RetryPolicy
 from taskline_service.tasks.context import TaskContext
+from taskline_service.tasks.declaration import Executor
 from taskline_service.tasks.inputs import InputMismatch, InputReader
 from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
 from taskline_service.tasks.results import ResultWriter
@@ -27,10 +28,11 @@ class TaskDefinition:
 
     info: TaskTypeInfo
     function: Callable[..., Any]
-    # Otherwise it is a plain function, for a thread.
+    # Otherwise it is a plain function.
     is_async: bool
     # In bytes; None: only the worker's own limit counts.
     max_result_size: int | None
+    executor: Executor = Executor.AUTO
     _signature: Signature
     _input: InputReader
     _result: ResultWriter

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from taskline_service.task import RetryPolicy
 from taskline_service.tasks.declaration import (
@@ -12,6 +13,7 @@ from taskline_service.tasks.declaration import (
     check_queue,
     check_retry,
     check_timeout,
+    checked_executor,
 )
 from taskline_service.tasks.definition import TaskDefinition, define
 from taskline_service.tasks.published import TaskTypeInfo
@@ -43,6 +45,7 @@ class TaskRegistry:
         backoff_multiplier: float = 2.0,
         max_result_size: int | None = None,
         description: str | None = None,
+        executor: Literal["auto", "process"] = "auto",
     ) -> Callable[[_Function], _Function]:
         """Register the decorated function, which stays as it is.
 
@@ -58,6 +61,9 @@ class TaskRegistry:
                 The smaller of this and the worker's own limit (`--max-result-size`) counts:
                 a type can be stricter than its service, never laxer.
             description: For people; the docstring unless given.
+            executor: "process" runs the function in a child process of the worker, one task
+                at a time: for work that keeps a processor busy. Otherwise `async def` runs
+                on the event loop, and a plain function in a thread.
 
         Raises:
             ValueError: Any of these is wrong, the name is taken, or the function
@@ -74,6 +80,7 @@ class TaskRegistry:
         check_timeout(name, timeout)
         check_retry(name, retry)
         check_max_result_size(name, max_result_size)
+        place = checked_executor(name, executor)
         info = TaskTypeInfo(
             name=name,
             description=description or "",
@@ -85,7 +92,8 @@ class TaskRegistry:
         local_names = dict(sys._getframe(1).f_locals)
 
         def register(function: _Function) -> _Function:
-            self._add(define(function, info, local_names, max_result_size=max_result_size))
+            definition = define(function, info, local_names, max_result_size=max_result_size)
+            self._add(replace(definition, executor=place))
             return function
 
         return register

@@ -5,7 +5,13 @@ embeds us, has installed an SDK.
 """
 
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
-from taskline_service.telemetry.propagation import current_trace, current_trace_id, trace_id_of
+from taskline_service.telemetry.propagation import (
+    attempt_trace,
+    current_trace,
+    current_trace_id,
+    inside,
+    trace_id_of,
+)
 from taskline_service.telemetry.sending import enqueue_span
 from taskline_service.telemetry.server import ServerCall, ServerMethod
 from taskline_service.telemetry.setup import setup
@@ -16,9 +22,11 @@ __all__ = [
     "ServerCall",
     "ServerMethod",
     "attempt_span",
+    "attempt_trace",
     "current_trace",
     "current_trace_id",
     "enqueue_span",
+    "inside",
     "setup",
     "trace_id_of",
 ]

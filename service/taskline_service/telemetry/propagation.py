@@ -1,8 +1,10 @@
 """How a trace travels: over the wire in metadata, through the store in a small map."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 
+from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
@@ -39,6 +41,23 @@ def current_trace() -> dict[str, str]:
     propagate.inject(carrier)
     carrier.pop(_NEVER_STORED, None)
     return carrier
+
+
+def attempt_trace() -> dict[str, str]:
+    """What a child process needs to go on with the present trace; empty if there is none."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier
+
+
+@contextmanager
+def inside(carrier: Mapping[str, str]) -> Iterator[None]:
+    """Go on with a trace of another process until the block ends."""
+    token = otel_context.attach(context_of(carrier))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def trace_id_of(carrier: Mapping[str, str]) -> str:

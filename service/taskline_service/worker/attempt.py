@@ -1,48 +1,31 @@
-"""Runs one claimed task: its input, its function, its result or error."""
+"""Runs one claimed task: in its place, in its time, to its outcome."""
 
 import asyncio
-import functools
-import inspect
+import contextvars
 import logging
 import time
-from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, assert_never
 
-from taskline_service.limits import MAX_RESULT_BYTES
-from taskline_service.offload import LARGE_BYTES, off_loop
-from taskline_service.retry import attempts_left, delay_after
+from taskline_service.execution.call import Call, ChildDied, Ended, LeftBehind, Place, Reports
+from taskline_service.execution.failures import error_from
+from taskline_service.retry import attempts_left, delay_after, delay_after_loss
 from taskline_service.store.values import Completion, Failure
 from taskline_service.task import Claim, ErrorType, TaskError
-from taskline_service.tasks import (
-    BoundCall,
-    InputMismatch,
-    ResultNotSerializable,
-    ResultTooLarge,
-    TaskContext,
-    TaskFailure,
-    is_large,
-)
-from taskline_service.tasks.definition import TaskDefinition
-from taskline_service.worker import threads
-from taskline_service.worker.failures import (
-    MAX_MESSAGE_BYTES,
-    cut_end,
-    error_from,
-    qualified_name,
-)
 from taskline_service.worker.outcomes import Outcome
-from taskline_service.worker.outputs import OutputWriter
-from taskline_service.worker.story import StorySender
+from taskline_service.worker.time_limit import TimeLimit
 
 log = logging.getLogger(__name__)
 
-
-# How long an interrupted function may take to end before it is left behind; a thread gets
-# threads.INTERRUPT_GRACE_S of this.
-INTERRUPT_GRACE_S = threads.INTERRUPT_GRACE_S + 1
+# How long interrupted code may take to end before it is ended by force.
+INTERRUPT_GRACE_S = 5.0
+# The same when the worker ends: it must be gone soon, and what it runs is to be given back.
+SHUTDOWN_GRACE_S = 0.5
+# For the force to take effect.
+_FORCE_LIMIT_S = 1.0
 
 
 class StopReason(Enum):
@@ -59,174 +42,144 @@ class Attempt:
     """One execution of a task, from its claim to its outcome."""
 
     def __init__(
-        self,
-        claim: Claim,
-        definition: TaskDefinition,
-        context: TaskContext,
-        story: StorySender,
-        *,
-        max_result_size: int = MAX_RESULT_BYTES,
+        self, claim: Claim, place: Place, call: Call, reports: Reports, limit: TimeLimit
     ) -> None:
         self.claim = claim
         self.stop_reason: StopReason | None = None
-        self._definition = definition
-        self._context = context
-        self._outputs = OutputWriter(claim, definition, story)
-        self._max_result_size = max_result_size
-        self._took = 0.0
-        # When a plain function was done; None while it is not, and for any other.
-        self._ended_at: float | None = None
-        self._stop_asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._place = place
+        self._call = call
+        self._reports = reports
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._stop_asked: asyncio.Future[None] = self._loop.create_future()
+        self._stop_asked_at: float | None = None
+        self._worker_ends: asyncio.Future[None] = self._loop.create_future()
 
     def stop(self, reason: StopReason) -> None:
-        """Interrupt the function, which may still end in its own way. Once is enough."""
+        """Interrupt the code, which may still end in its own way. Once is enough; any thread."""
         if self.stop_reason is None or reason is StopReason.LOST:
             self.stop_reason = reason
-        if not self._stop_asked.done():
-            self._stop_asked.set_result(None)
+        self._stop_asked_at = self._stop_asked_at or time.monotonic()
+        self._loop.call_soon_threadsafe(_resolve, self._stop_asked)
+        if reason is StopReason.SHUTDOWN:
+            self._loop.call_soon_threadsafe(_resolve, self._worker_ends)
+
+    @property
+    def overdue(self) -> float:
+        """For how many seconds it should have ended; negative while it may run. Any thread."""
+        if self._stop_asked_at is not None:
+            return time.monotonic() - self._stop_asked_at
+        return -self._limit.left
 
     async def run(self) -> Outcome | None:
         """Execute; returns how it ended, None if that is not ours to tell any more.
 
-        It ends in time, whatever the function does: one that does not stop is left behind.
+        It ends in time, whatever the code does: what does not stop is left behind.
         """
         if self.stop_reason is not None:
-            return self._stopped(self.stop_reason)
-        try:
-            return await self._run()
-        except Exception as error:  # such as what the code of a type raises, unlike it should
-            log.exception("task %s: could not be executed", self.claim.task_id)
-            return self._failure(replace(error_from(error), error_type=ErrorType.UNKNOWN))
-
-    async def _run(self) -> Outcome | None:
-        given = self.claim.spec.input
-        try:
-            call = await off_loop(len(given), self._definition.arguments, given, self._context)
-        except InputMismatch as mismatch:
-            return self._unserializable(mismatch)
-        function = asyncio.create_task(self._call(call), name=f"task-{self.claim.task_id}")
-        try:
-            await self._wait_for(function)
-        except asyncio.CancelledError:  # the worker itself is being torn down
-            function.cancel()
-            raise
-        return await self._outcome_of(function)
-
-    async def _call(self, call: BoundCall) -> Any:
-        function = functools.partial(self._definition.function, *call.args, **call.kwargs)
-        started = time.monotonic()
-        try:
-            try:
-                return await self._value_of(function)
-            finally:
-                self._took = (self._ended_at or time.monotonic()) - started
-        except threads.Interrupted:
-            raise asyncio.CancelledError from None
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # task code may raise anything, and must end nothing else
-            raise _Raised from error
-
-    async def _value_of(self, function: Callable[[], Any]) -> Any:
-        if self._definition.emits:
-            return await self._outputs.write_all(function)
-        if self._definition.is_async:
-            return await function()
-        in_thread = functools.partial(self._timed, function)
-        value = await threads.run_in_thread(in_thread, name=f"task-{self.claim.task_id}")
-        # A plain function around an `async def` one, as a decorator makes it.
-        return await value if inspect.isawaitable(value) else value
-
-    def _timed(self, function: Callable[[], Any]) -> Any:
-        """Call it in its thread, where its end does not wait for the event loop."""
-        try:
-            value = function()
-        except BaseException:
-            self._ended_at = time.monotonic()
-            raise
-        if not inspect.isawaitable(value):
-            self._ended_at = time.monotonic()
-        return value
-
-    async def _wait_for(self, function: asyncio.Task[Any]) -> None:
-        """Wait for the function to end; if it is to stop or its time is over, see that it does."""
-        waited_for = [function, self._stop_asked]
-        await asyncio.wait(waited_for, timeout=self._timeout(), return_when=asyncio.FIRST_COMPLETED)
-        if self._ended_at is not None and not self._stop_asked.done():
-            # It has ended, but the event loop was too busy to hear of it.
-            await asyncio.wait([function], timeout=INTERRUPT_GRACE_S)
-        if function.done():
-            # One that blocks the event loop may end before its time can be called over.
-            if self.stop_reason is None and self._took > self._timeout():
-                self.stop_reason = StopReason.TIMEOUT
-            return
-        self.stop_reason = self.stop_reason or StopReason.TIMEOUT
-        function.cancel()
-        await asyncio.wait([function], timeout=INTERRUPT_GRACE_S)
-        if not function.done():
-            log.warning("task %s: does not stop: it is left behind", self.claim.task_id)
-
-    async def _outcome_of(self, function: asyncio.Task[Any]) -> Outcome | None:
-        if not function.done():
-            assert self.stop_reason is not None
-            return self._stopped(self.stop_reason)
-        if function.cancelled():
-            return self._stopped(self.stop_reason)
-        error = function.exception()
-        # One that was cancelled or given back may have finished first; then that counts.
-        if error is None and self.stop_reason not in (StopReason.TIMEOUT, StopReason.LOST):
-            return await self._completion(function.result())
-        if self.stop_reason is not None:
-            return self._stopped(self.stop_reason)
-        return None if error is None else self._raised(error.__cause__ or error)
-
-    def _raised(self, error: BaseException) -> Failure:
-        if isinstance(error, ResultNotSerializable | ResultTooLarge):  # a value that it yielded
-            return self._unserializable(error)
-        retry_after = error.retry_after if isinstance(error, TaskFailure) else None
-        return self._failure(error_from(error), retry_after=retry_after)
-
-    async def _completion(self, value: Any) -> Outcome:
-        dump = functools.partial(
-            self._definition.dump_result, value, max_size=self._max_result_size
+            return self.stopped()
+        context = contextvars.copy_context()
+        context.run(_present.set, self)
+        running = asyncio.create_task(
+            self._run(), name=f"task-{self.claim.task_id}", context=context
         )
         try:
-            result = await asyncio.to_thread(dump) if is_large(value, LARGE_BYTES) else dump()
-        except (ResultNotSerializable, ResultTooLarge) as error:
-            return self._unserializable(error)
-        return Completion(self.claim, result)
+            await self._see_it_end(running)
+        except asyncio.CancelledError:  # the worker itself is being torn down
+            running.cancel()
+            raise
+        if not running.done():
+            log.warning("task %s: does not stop: it is left behind", self.claim.task_id)
+            return self.stopped(unstoppable=True)
+        return self._outcome_of(running)
 
-    def _stopped(self, reason: StopReason | None) -> Outcome | None:
-        match reason:
+    async def _run(self) -> Ended:
+        return await self._place(self._call, self._reports)
+
+    async def _see_it_end(self, running: "asyncio.Task[Ended]") -> None:
+        """Wait for it; if it is to stop or its time is over, interrupt it, then use force."""
+        waited_for: list[asyncio.Future[Any]] = [running, self._stop_asked]
+        while not any(each.done() for each in waited_for) and (left := self._limit.left) > 0:
+            await asyncio.wait(waited_for, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return
+        self.stop_reason = self.stop_reason or StopReason.TIMEOUT
+        running.cancel()
+        await self._grace(running)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=_FORCE_LIMIT_S)
+
+    async def _grace(self, running: "asyncio.Task[Ended]") -> None:
+        """Give it time to end in its own way; less of it when the worker ends."""
+        waited_for: list[asyncio.Future[Any]] = [running, self._worker_ends]
+        await asyncio.wait(
+            waited_for, timeout=INTERRUPT_GRACE_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._worker_ends.done() and not running.done():
+            await asyncio.wait([running], timeout=SHUTDOWN_GRACE_S)
+
+    def _outcome_of(self, running: "asyncio.Task[Ended]") -> Outcome | None:
+        try:
+            ended = running.result()
+        except asyncio.CancelledError:
+            return self.stopped()
+        except LeftBehind:
+            return self.stopped(unstoppable=True)
+        except ChildDied as died:
+            return self._lost(died) if self.stop_reason is None else self.stopped()
+        except Exception as error:  # such as that there is no child process
+            log.exception("task %s: could not be executed", self.claim.task_id)
+            return self._failed(replace(error_from(error), error_type=ErrorType.UNKNOWN))
+        return self._outcome(ended)
+
+    def _outcome(self, ended: Ended) -> Outcome | None:
+        in_time = ended.took <= self._limit.seconds
+        # What blocked the event loop may end before its time can be called over; and what
+        # ended in time may be heard of too late, because something else blocked it.
+        if self.stop_reason in (None, StopReason.TIMEOUT):
+            self.stop_reason = None if in_time else StopReason.TIMEOUT
+        # One that was cancelled or given back may have finished first; then that counts.
+        if ended.result is not None and self.stop_reason not in (
+            StopReason.TIMEOUT,
+            StopReason.LOST,
+        ):
+            return Completion(self.claim, ended.result)
+        if self.stop_reason is not None:
+            return self.stopped()
+        assert ended.error is not None
+        return self._failed(ended.error, retry_after=ended.retry_after)
+
+    def stopped(self, *, unstoppable: bool = False) -> Outcome | None:
+        """The outcome of having been interrupted; `unstoppable`: in vain."""
+        match self.stop_reason:
             case StopReason.LOST | StopReason.OVERDUE | StopReason.SHUTDOWN:
                 return None
             case StopReason.CANCEL:
                 error = TaskError(error_type=ErrorType.CANCELLED, message="the task was cancelled")
-                return self._failure(error)
+                return Failure(self.claim, error, None)
             case StopReason.TIMEOUT:
                 message = (
-                    f"the attempt ran longer than its execution_timeout of {self._timeout():g} s"
+                    "the attempt ran longer than its execution_timeout of "
+                    f"{self._limit.seconds:g} s"
                 )
-                return self._failure(
+                failure = self._failed(
                     TaskError(error_type=ErrorType.TIMEOUT, message=message, is_retryable=True)
                 )
+                return replace(failure, unstoppable=unstoppable)
             case None:
                 message = "the task raised CancelledError although nobody had asked it to stop"
-                return self._failure(
+                return self._failed(
                     TaskError(error_type=ErrorType.RUNTIME, message=message, is_retryable=True)
                 )
             case _:
-                assert_never(reason)
+                assert_never(self.stop_reason)
 
-    def _timeout(self) -> float:
-        timeout = self.claim.spec.execution_timeout or self._definition.execution_timeout
-        return timeout.total_seconds()
+    def _lost(self, died: ChildDied) -> Failure:
+        error = TaskError(error_type=ErrorType.WORKER_LOST, message=str(died), is_retryable=True)
+        return Failure(self.claim, error, delay_after_loss())
 
-    def _unserializable(self, error: Exception) -> Failure:
-        log.warning("task %s: %s", self.claim.task_id, error)
-        return self._failure(_serialization_error(error))
-
-    def _failure(self, error: TaskError, *, retry_after: timedelta | None = None) -> Failure:
+    def _failed(self, error: TaskError, *, retry_after: timedelta | None = None) -> Failure:
         policy, failures = self.claim.spec.retry_policy, self.claim.failures + 1
         if not (error.is_retryable and attempts_left(policy, failures)):
             return Failure(self.claim, error, None)
@@ -234,14 +187,15 @@ class Attempt:
         return Failure(self.claim, error, backoff)
 
 
-class _Raised(Exception):
-    """Carries what task code raised, which may be something that would end the event loop."""
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
-def _serialization_error(error: Exception) -> TaskError:
-    # Without a traceback: it would show our code only.
-    return TaskError(
-        error_type=ErrorType.SERIALIZATION,
-        message=cut_end(str(error), MAX_MESSAGE_BYTES),
-        exception_class=qualified_name(type(error)),
-    )
+# The attempt whose code runs in this context, and in whatever is started from it.
+_present: ContextVar[Attempt] = ContextVar("_present")
+
+
+def attempt_in(context: contextvars.Context) -> Attempt | None:
+    """The attempt whose code runs in a context; None if it is not that of a task."""
+    return context.get(_present)

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
+from taskline_service.execution.call import Call
+from taskline_service.execution.children import Children
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store import (
@@ -25,13 +26,18 @@ from taskline_service.store import (
 from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType, TaskError
-from taskline_service.tasks import ProgressReporter, TaskContext, TaskRegistry
+from taskline_service.tasks import TaskRegistry
 from taskline_service.worker.attempt import Attempt, StopReason
+from taskline_service.worker.giving_up import end_process
 from taskline_service.worker.leases import LeaseKeeper
+from taskline_service.worker.loop_watch import LoopWatch
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
 from taskline_service.worker.persist import until_stored
+from taskline_service.worker.places import Places
 from taskline_service.worker.progress import ProgressSender
+from taskline_service.worker.reports import ClaimReports
 from taskline_service.worker.story import StorySender
+from taskline_service.worker.time_limit import TimeLimit
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +49,15 @@ HEARTBEAT_TTL = timedelta(seconds=15)
 _PAUSE_IN_TROUBLE_S = 0.5
 # At its end a worker waits no longer for a store that may be gone.
 _LAST_CALLS_S = 0.5
+# On top of the lease, so that its tasks are lost anyway: when no Python code could run at all.
+_STANDSTILL = timedelta(minutes=1)
 
 # Wraps the execution of an attempt; is told its outcome, None if the task was given up.
 AroundAttempt = Callable[[Claim], AbstractContextManager[Callable[[Outcome | None], None]]]
+
+
+def _no_trace() -> Mapping[str, str]:
+    return {}
 
 
 @contextlib.contextmanager
@@ -69,6 +81,9 @@ class Worker:
         lease: timedelta = timedelta(seconds=30),
         max_result_size: int = MAX_RESULT_BYTES,
         around_attempt: AroundAttempt = _nothing_around,
+        tasks_at: str | None = None,
+        trace: Callable[[], Mapping[str, str]] = _no_trace,
+        owns_process: bool = False,
     ) -> None:
         """Prepare to work.
 
@@ -83,8 +98,17 @@ class Worker:
             lease: How long the store waits for a sign of life before it gives a task to another.
             max_result_size: Largest result kept, in bytes.
             around_attempt: Wraps each execution, as tracing does.
+            tasks_at: MODULE:ATTRIBUTE of `tasks`, for child processes to import. Without it
+                there are none, and tasks that were lost run beside others.
+            trace: What propagates the trace of an attempt to a child process.
+            owns_process: Whether it may end this process when a task holds up the event loop
+                for good; somebody has to start it again.
+
+        Raises:
+            ValueError: A task needs a child process, and there is no `tasks_at`.
         """
         self._store = store
+        self._address = address
         self._directory = Directory(store.redis, store.keys)
         self._tasks = tasks
         self._task_types = tuple(task.name for task in tasks)
@@ -100,16 +124,22 @@ class Worker:
         # The claim that has no answer yet: repeated as it is until it has.
         self._call = new_call()
         self._started_us = time.time_ns() // 1000
-        self._loop = asyncio.get_running_loop()
         self._progress = ProgressSender(store)
         self._story = StorySender(store)
         self._outcomes = OutcomeRecorder(store)
+        self._children = None if tasks_at is None else Children(tasks_at, trace=trace)
+        self._places = Places(tasks, self._children)
+        self._owns_process = owns_process
+        self._loop_watch = LoopWatch(
+            give_up=self._give_up,
+            standstill_limit=(lease + _STANDSTILL).total_seconds() if owns_process else None,
+        )
         self._leases = LeaseKeeper(
             address,
             store.keys,
             lease=lease,
-            on_verdict=self._on_verdict_from_thread,
-            on_overdue=self._on_overdue_from_thread,
+            on_verdict=self._on_verdict,
+            on_overdue=self._on_overdue,
         )
         self._hints = Subscription(
             address,
@@ -130,6 +160,7 @@ class Worker:
             return
         log.info("worker %s: ready", self._worker_id)
         self._leases.start()
+        self._loop_watch.start()
         try:
             async with asyncio.TaskGroup() as helpers:
                 loops = (self._progress, self._story, self._outcomes, self._hints)
@@ -140,7 +171,10 @@ class Worker:
                 for helper in background:
                     helper.cancel()
         finally:
+            self._loop_watch.stop()
             self._leases.stop()
+            if self._children is not None:
+                await self._children.close()
         with contextlib.suppress(TasklineError), self._last_calls():
             await self._heartbeat(leaving=True)
 
@@ -169,7 +203,7 @@ class Worker:
         return 0
 
     def _last_calls(self) -> AbstractContextManager[None]:
-        return answered_by(self._loop.time() + _LAST_CALLS_S)
+        return answered_by(asyncio.get_running_loop().time() + _LAST_CALLS_S)
 
     async def _publish_types(self) -> bool:
         """Make known what it can run; False if stop() comes first."""
@@ -247,24 +281,19 @@ class Worker:
     # Running
 
     def _start(self, claim: Claim, attempts: asyncio.TaskGroup) -> None:
-        context = TaskContext(
+        definition = self._tasks[claim.spec.task_type]
+        limit = TimeLimit(claim.spec.execution_timeout or definition.execution_timeout)
+        call = Call(
             task_id=claim.task_id,
             task_type=claim.spec.task_type,
             attempt=claim.attempt,
             worker=self._worker_id,
             labels=claim.spec.labels,
-            on_log=functools.partial(self._story.log, claim),
-            progress=ProgressReporter(
-                functools.partial(self._progress.report, claim), task_id=claim.task_id
-            ),
-        )
-        attempt = Attempt(
-            claim,
-            self._tasks[claim.spec.task_type],
-            context,
-            self._story,
+            input=claim.spec.input,
             max_result_size=self._max_result_size,
         )
+        reports = ClaimReports(claim, limit, self._progress, self._story)
+        attempt = Attempt(claim, self._places.place_of(claim), call, reports, limit)
         self._running[claim.task_id] = attempt
         attempts.create_task(self._execute(attempt), name=f"attempt-{claim.task_id}")
 
@@ -300,10 +329,8 @@ class Worker:
         else:
             log.debug("%s completed", _about(claim))
 
-    def _on_verdict_from_thread(self, claim: Claim, verdict: Verdict) -> None:
-        self._loop.call_soon_threadsafe(self._on_verdict, claim, verdict)
-
     def _on_verdict(self, claim: Claim, verdict: Verdict) -> None:
+        """From the thread of the lease keeper."""
         attempt = self._running.get(claim.task_id)
         if attempt is None or attempt.claim is not claim:
             return
@@ -312,9 +339,6 @@ class Worker:
             attempt.stop(StopReason.LOST)
         else:
             attempt.stop(StopReason.CANCEL)
-
-    def _on_overdue_from_thread(self, claim: Claim) -> None:
-        self._loop.call_soon_threadsafe(self._on_overdue, claim)
 
     def _on_overdue(self, claim: Claim) -> None:
         attempt = self._running.get(claim.task_id)
@@ -325,6 +349,14 @@ class Worker:
                 claim.attempt,
             )
             attempt.stop(StopReason.OVERDUE)
+
+    def _give_up(self, culprit: Attempt) -> None:
+        """From the thread of the loop's watch: nothing here will run again."""
+        log.error("%s holds up the event loop, and cannot be stopped", _about(culprit.claim))
+        if self._owns_process:
+            others = [each.claim for each in self._running.values() if each is not culprit]
+            outcome = culprit.stopped(unstoppable=True)
+            end_process(outcome, others, address=self._address, store=self._store)
 
     # Signs of life
 

@@ -109,6 +109,27 @@ local function forget_if_empty(line)
   redis.call('SREM', PREFIX .. 'lines', line)
 end
 
+local function lost_too_often(error, times)
+  local copy = {}
+  for field, value in pairs(error) do copy[field] = value end
+  copy.message = string.format('%s; lost %d times, it is not tried again', error.message, times)
+  return copy
+end
+
+-- Takes a RUNNING task from a worker, or a child process of one, that is gone. A task that has
+-- lost args.max_lost of them fails: it may well be what kills them.
+local function lose(task, error, retry_delay)
+  local lost = task.lost + 1
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'lo', lost)
+  if task.cancel then
+    finish_cancelled(task)
+  elseif lost >= args.max_lost then
+    finish_with_error(task, 'FAILED', lost_too_often(error, lost))
+  else
+    retry_at(task, now + retry_delay, error)
+  end
+end
+
 -- Removes an ended task and everything about it.
 local function remove(task)
   local id, here = task.id, index(task.state, task.line)

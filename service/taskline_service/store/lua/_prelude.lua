@@ -11,6 +11,7 @@
 --                    lg number of the last entry that was appended, to recognise a repeat
 --                    hb bytes of output in h:<id>, about  lb 1 if it has labels
 --                    ry nonce of the call that last put it back on its queue
+--                    al 1 if its code could not be stopped once: it runs alone from then on
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
@@ -57,7 +58,7 @@ local seconds_and_us = redis.call('TIME')
 local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
 
 local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr',
-  'hs', 'lg' }
+  'hs', 'lg', 'al' }
 
 -- What a move needs to know of a task; else nil, and false if there is no such task or
 -- 'damaged' if what is there is not one of ours: no move is then made, and nothing overwritten.
@@ -75,7 +76,7 @@ local function load(id)
     attempts = tonumber(v[7] or 0), failed = tonumber(v[8] or 0), lost = tonumber(v[9] or 0),
     nonce = v[10], worker = v[11], start = tonumber(v[12] or 0), sequence = tonumber(v[13]),
     start_sequence = tonumber(v[14] or 0), cancel = v[15],
-    recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0),
+    recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0), alone = v[18] and true or false,
   }
   if task.create and task.due and task.priority and task.queue_timeout ~= nil and task.attempts
     and task.failed and task.lost and task.start and task.sequence and task.start_sequence

@@ -2,7 +2,8 @@
 -- serve, whatever queue they are on, or by_rank those of the first queue before all others.
 -- A call whose answer got lost is made again with its nonce, and is given the same again.
 -- args: types, queues (nil: all), by_rank, count, worker, nonce, lease (us), record_ttl (us)
--- Returns { claims = { { id, line, attempt, failed, create, due, start, spec } }, dangling = { ids } };
+-- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
+-- start, spec } }, dangling = { ids } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
@@ -47,7 +48,8 @@ local function give(task, start, spec)
   given[#given + 1] = task.id
   claims[#claims + 1] = {
     id = task.id, line = task.line, attempt = task.attempts, failed = task.failed,
-    create = task.create, due = task.due, start = start, spec = spec,
+    create = task.create, due = task.due, start = start, spec = spec, lost = task.lost,
+    alone = task.alone,
   }
 end
 
@@ -88,7 +90,7 @@ end
 
 local given_key = PREFIX .. 'c:' .. args.worker
 local before = redis.call('GET', given_key)
-before = before and cmsgpack.unpack(before)
+before = before and unpacked(before)
 if before and before.nonce == args.nonce then
   for _, id in ipairs(before.ids) do
     give_again(id)

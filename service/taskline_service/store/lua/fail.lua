@@ -1,21 +1,33 @@
 -- Records that attempts failed. A task that may be tried again waits for that; a task that
 -- was asked to stop is CANCELLED, however its attempt ended.
--- args: outcomes = { { id, attempt, nonce, error, traceback, retry_delay (us, nil: never) } },
---       record_ttl (us)
+-- The loss of a child process counts as that of a worker.
+-- args: outcomes = { { id, attempt, nonce, error, traceback, retry_delay (us, nil: never),
+--       unstoppable } }, max_lost, record_ttl (us)
 -- Returns per outcome 'ok', 'repeated' (it was recorded before) or 'lost'.
+
+local function record_failure(task, outcome)
+  redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'fl', 1)
+  if outcome.unstoppable then
+    redis.call('HSET', PREFIX .. 't:' .. task.id, 'al', 1)
+  end
+  if task.cancel then
+    finish_cancelled(task)
+  elseif outcome.retry_delay then
+    retry_at(task, now + outcome.retry_delay, outcome.error, outcome.traceback)
+  else
+    finish_with_error(task, 'FAILED', outcome.error, outcome.traceback)
+  end
+end
 
 local verdicts = {}
 for i, outcome in ipairs(args.outcomes) do
   local task, why = held(outcome)
   if task then
     redis.call('ZREM', PREFIX .. 'leases', task.id)
-    redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'fl', 1)
-    if task.cancel then
-      finish_cancelled(task)
-    elseif outcome.retry_delay then
-      retry_at(task, now + outcome.retry_delay, outcome.error, outcome.traceback)
+    if outcome.error.type == 'worker_lost' then
+      lose(task, outcome.error, outcome.retry_delay)
     else
-      finish_with_error(task, 'FAILED', outcome.error, outcome.traceback)
+      record_failure(task, outcome)
     end
   end
   verdicts[i] = why or 'ok'

@@ -5,14 +5,6 @@
 -- args: count, hold, max_lost, retry_delay (us), error, record_ttl (us)
 -- Returns { { id, worker, state } } of those that were taken back.
 
-local function lost_too_often(times)
-  local error = {}
-  for field, value in pairs(args.error) do error[field] = value end
-  error.message = string.format(
-    'the worker vanished %d times while it held the task; it is not tried again', times)
-  return error
-end
-
 local LONGEST_SILENCE = 1000000
 local HOLDS_IN_A_ROW = 6
 
@@ -54,14 +46,8 @@ for _, id in ipairs(ids) do
   redis.call('ZREM', PREFIX .. 'leases', id)
   if task and task.state == 'RUNNING' then
     -- Without its nonce the claim is void, whatever the old worker still sends.
-    redis.call('HSET', PREFIX .. 't:' .. id, 'no', '', 'lo', task.lost + 1)
-    if task.cancel then
-      finish_cancelled(task)
-    elseif task.lost + 1 >= args.max_lost then
-      finish_with_error(task, 'FAILED', lost_too_often(task.lost + 1))
-    else
-      retry_at(task, now + args.retry_delay, args.error)
-    end
+    redis.call('HSET', PREFIX .. 't:' .. id, 'no', '')
+    lose(task, args.error, args.retry_delay)
     reclaimed[#reclaimed + 1] = { id = id, worker = task.worker, state = task.state }
   end
 end

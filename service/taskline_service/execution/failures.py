@@ -28,6 +28,15 @@ def error_from(exception: BaseException) -> TaskError:
     )
 
 
+def serialization_error(error: Exception) -> TaskError:
+    """Describe an input or a value that was refused; a traceback would show our code only."""
+    return TaskError(
+        error_type=ErrorType.SERIALIZATION,
+        message=cut_end(str(error), MAX_MESSAGE_BYTES),
+        exception_class=qualified_name(type(error)),
+    )
+
+
 def _details_of(exception: BaseException) -> tuple[Mapping[str, Any] | None, str]:
     """What the task attached; if that cannot be shown, a remark that says so."""
     if not isinstance(exception, TaskFailure) or exception.details is None:

@@ -1,0 +1,45 @@
+"""Calls plain functions, in whichever thread calls this."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from taskline_service.execution.code import Code
+from taskline_service.execution.interrupting import Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What a function raised: on its way from one thread to another it must end nothing."""
+
+    error: BaseException
+
+
+def call_plain(
+    code: Code, function: Callable[[], Any], *, wait_for_room: Callable[[], None]
+) -> Any | Raised:
+    """Call a plain function; returns what it returns, after emitting what it yields.
+
+    That may have to be awaited still: a plain function around an `async def` one, as a
+    decorator makes it.
+    """
+    try:
+        return _drain(code, function, wait_for_room) if code.definition.emits else function()
+    except Interrupted:
+        raise
+    except BaseException as error:  # task code may raise anything
+        return Raised(error)
+    finally:
+        code.clock.stop()
+
+
+def _drain(code: Code, function: Callable[[], Any], wait_for_room: Callable[[], None]) -> Any:
+    with closing(function()) as values:
+        while True:
+            try:
+                value = next(values)
+            except StopIteration as end:
+                return end.value
+            code.emit(value)
+            wait_for_room()

@@ -1,0 +1,104 @@
+"""What code in a child process tells, sent to the worker."""
+
+import logging
+import threading
+import time
+import traceback
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from taskline_service.execution.messages import (
+    Emitted,
+    Extended,
+    Logged,
+    Progressed,
+    Recorded,
+    progress_to_fields,
+)
+from taskline_service.execution.parent import Parent, ParentGone
+from taskline_service.task import Progress
+
+# The worker writes no more often, so that more would be work for nothing.
+_PROGRESS_EVERY_S = 0.02
+
+
+class ReportsToParent:
+    """The reports of one call."""
+
+    def __init__(self, parent: Parent, number: int) -> None:
+        self._parent = parent
+        self._number = number
+        self._lock = threading.Lock()
+        self._sent_at = 0.0
+        self._unsent: Progress | None = None
+        self._timer: threading.Timer | None = None
+
+    def begun(self) -> None:
+        """The worker knows."""
+
+    def progress(self, progress: Progress) -> None:
+        """Send it at once if the last one was sent a while ago, otherwise soon."""
+        with self._lock:
+            self._unsent = progress
+            wait = self._sent_at + _PROGRESS_EVERY_S - time.monotonic()
+            if wait > 0:
+                if self._timer is None:
+                    self._timer = threading.Timer(wait, self.flush)
+                    self._timer.daemon = True
+                    self._timer.start()
+                return
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the progress that is not sent yet."""
+        with self._lock:
+            progress, self._unsent, self._timer = self._unsent, None, None
+            self._sent_at = time.monotonic()
+        if progress is not None:
+            self._parent.send(Progressed(self._number, progress_to_fields(progress)))
+
+    def log(self, message: str, percentage: float | None) -> None:
+        """Send a line."""
+        self._parent.send(Logged(self._number, message, percentage))
+
+    def output(self, data: bytes) -> None:
+        """Send a value; waits while the worker has no room for it."""
+        self._parent.send(Emitted(self._number, data))
+
+    async def room(self) -> None:
+        """Sending has waited for it."""
+
+    def extend(self, span: timedelta, *, asked_at: float) -> None:
+        """Ask for more time."""
+        self._parent.send(Extended(self._number, span.total_seconds(), asked_at))
+
+
+class LogToParent(logging.Handler):
+    """Sends log records; the worker handles them as its own."""
+
+    def __init__(self, parent: Parent) -> None:
+        super().__init__()
+        self._parent = parent
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one."""
+        try:
+            with suppress(ParentGone):
+                self._parent.send(Recorded(_plain(record)))
+        except Exception:  # as the handlers of the standard library: logging ends nothing
+            self.handleError(record)
+
+
+def _plain(record: logging.LogRecord) -> dict[str, Any]:
+    """The record with its text, and without what only this process understands."""
+    text = {"msg": record.getMessage(), "args": None, "exc_info": None}
+    if record.exc_info and not record.exc_text:
+        text["exc_text"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    return {name: _sendable(value) for name, value in (record.__dict__ | text).items()}
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
+    return value if value is None or isinstance(value, str | float) else str(value)

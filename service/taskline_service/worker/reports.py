@@ -1,0 +1,44 @@
+"""What running code tells, handed to those who send it."""
+
+from datetime import timedelta
+
+from taskline_service.task import Claim, Progress
+from taskline_service.worker.progress import ProgressSender
+from taskline_service.worker.story import StorySender
+from taskline_service.worker.time_limit import TimeLimit
+
+
+class ClaimReports:
+    """The reports of one attempt, whichever place its code runs in."""
+
+    def __init__(
+        self, claim: Claim, limit: TimeLimit, progress: ProgressSender, story: StorySender
+    ) -> None:
+        self._claim = claim
+        self._limit = limit
+        self._progress = progress
+        self._story = story
+
+    def begun(self) -> None:
+        """Its time counts from now on."""
+        self._limit.begin()
+
+    def progress(self, progress: Progress) -> None:
+        """Send how far it is."""
+        self._progress.report(self._claim, progress)
+
+    def log(self, message: str, percentage: float | None) -> None:
+        """Send a line."""
+        self._story.log(self._claim, message, percentage)
+
+    def output(self, data: bytes) -> None:
+        """Send a value."""
+        self._story.emit(self._claim, data)
+
+    async def room(self) -> None:
+        """Wait until the store has taken most of what was sent."""
+        await self._story.room()
+
+    def extend(self, span: timedelta, *, asked_at: float) -> None:
+        """Give it more time."""
+        self._limit.extend(span, asked_at=asked_at)
