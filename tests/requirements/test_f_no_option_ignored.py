@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from taskline_client.cli import app as client
 from taskline_service import commands
-from taskline_service.config import ServeConfig, WorkerConfig
+from taskline_service.config import FsckConfig, ServeConfig, WorkerConfig
 from tests.requirements.shell import ROOT, TASKLINE
 
 Command = tuple[str, ...]
@@ -204,6 +204,13 @@ SERVICE: dict[str, tuple[Command, Command]] = {
     "worker --tasks": (("worker",), ("--tasks", "m:t")),
     "worker --queues": (WORKER, ("--queues", "a,b")),
     "worker --strict-order": ((*WORKER, "--queues", "a,b"), ("--strict-order",)),
+    "fsck --redis-url": (("fsck",), ("--redis-url", "redis://elsewhere")),
+    "fsck --data-dir": (("fsck",), ("--data-dir", "/d")),
+    "fsck --namespace": (("fsck",), ("--namespace", "blue")),
+    "fsck --snapshot": (("fsck",), ("--snapshot", str(ROOT))),
+    "fsck --repair": (("fsck",), ("--repair",)),
+    "fsck --yes": (("fsck", "--repair"), ("--yes",)),
+    "fsck --output": (("fsck",), ("--output", "json")),
 }
 
 
@@ -212,7 +219,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     """The commands; instead of working, they print what they were told."""
     for name in [name for name in os.environ if name.startswith("TASKLINE_")]:
         monkeypatch.delenv(name)
-    for name in ("serve", "work"):
+    for name in ("serve", "work", "check"):
         module = ModuleType(f"taskline_service.{name}")
         vars(module)["run"] = lambda config: print(config) or 0
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -242,5 +249,5 @@ def test_f3_3_whatever_the_service_is_told_it_reads() -> None:
     sources = (ROOT / "service" / "taskline_service").rglob("*.py")
     read = {name for path in sources for name in re.findall(r"config\.(\w+)", path.read_text())}
 
-    for config in (ServeConfig, WorkerConfig):
+    for config in (FsckConfig, ServeConfig, WorkerConfig):
         assert {field.name for field in dataclasses.fields(config)} - read == set()

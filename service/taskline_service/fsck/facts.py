@@ -13,7 +13,7 @@ from taskline_service.store.records import unpack
 
 # Keeps a script call so short that others do not notice. Earlier attempts come with their
 # tracebacks, which can be a megabyte for one task.
-_PER_CALL = 100
+_PER_CALL = 50
 _ATTEMPTS_PER_CALL = 2
 
 
