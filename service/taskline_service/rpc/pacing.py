@@ -21,11 +21,6 @@ class Pacing:
         self._sent_at: OrderedDict[str, float] = OrderedDict()
 
     @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._held)
-
-    @property
     def held(self) -> Collection[str]:
         """The tasks whose progress is held back."""
         return self._held.keys()

@@ -13,7 +13,7 @@ from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
 from taskline_service.limits import MAX_TOKEN_CHARACTERS
 
 _DIGEST_BYTES = 6
-_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
+_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHHH")
 _FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQB")
 _AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
 ALL_EVENTS = 0xFFFF
@@ -51,21 +51,21 @@ class Position:
 
     Everything up to the event `ordinal` of `revision` has been sent. Tasks are introduced in
     the order of their ids, each in two steps: its snapshot, and its end if it had ended
-    before; `introduced` counts these steps. `held` says that progress of some task was held
-    back, which may be older than what was sent.
+    before; `introduced` counts these steps. `held` are the places, in that order, of the tasks
+    whose progress was held back; it may be older than what was sent.
     """
 
     revision: int
     ordinal: int = ALL_EVENTS
     introduced: int = 0
-    held: bool = False
+    held: tuple[int, ...] = ()
 
 
 def resume_token(of: bytes, position: Position) -> str:
     """Where a subscription can continue."""
-    return _encode(
-        _RESUME.pack(of, position.revision, position.ordinal, position.introduced, position.held)
-    )
+    held = position.held
+    head = _RESUME.pack(of, position.revision, position.ordinal, position.introduced, len(held))
+    return _encode(head + struct.pack(f">{len(held)}H", *held))
 
 
 def task_token(task_id: str, revision: int) -> str:
@@ -80,7 +80,9 @@ def resume_position(token: str, of: bytes) -> Position:
         ResumeTokenInvalid: The token is no such token, or of another subscription.
     """
     try:
-        owner, revision, ordinal, introduced, held = _RESUME.unpack(_decode(token))
+        data = _decode(token)
+        owner, revision, ordinal, introduced, count = _RESUME.unpack_from(data)
+        held = struct.unpack(f">{count}H", data[_RESUME.size :])
     except (ValueError, struct.error):
         raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
     if revision > _MOST:
