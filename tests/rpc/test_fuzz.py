@@ -63,7 +63,7 @@ FORGED = [
     base64.urlsafe_b64encode(b"123456" + b"[" * 3_000).decode(),
     base64.urlsafe_b64encode(b"123456" + b"[" * 100_000).decode(),
     *(tokens.task_token(KNOWN, revision) for revision in (0, 2**53, 2**63, 2**64 - 1)),
-    tokens.resume_token(tokens.subscription([KNOWN]), Position(1, 7, 2**16 - 1, True)),
+    tokens.resume_token(tokens.subscription([KNOWN]), Position(1, 7, 2**16 - 1, (2**16 - 1,))),
     *(
         tokens.filter_token(tokens.filter_subscription((), (), {}), position)
         for position in (
@@ -71,6 +71,7 @@ FORGED = [
             FilterPosition(2**64 - 1),
             FilterPosition(2**63),
             FilterPosition(1, 0, 2**64 - 1),
+            FilterPosition(1, 0, 1, (b"forged",)),
         )
     ),
 ]

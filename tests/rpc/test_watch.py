@@ -240,6 +240,28 @@ async def test_progress_that_was_held_back_is_not_lost_to_who_continues(stack: S
     assert [event.progress.current for event in rest] == [2]
 
 
+async def test_progress_that_was_told_is_not_told_again_to_who_continues(stack: Stack) -> None:
+    held = Held(stack)
+    async with stack.worker():
+        await held.running(stack, "a", "b")
+        request = pb.WatchRequest(task_ids=["a", "b"], min_progress_interval=Duration(seconds=60))
+        call, seen = stack.stub.Watch(request), Events()
+        await call.read(), await call.read()
+        for task_id in ("a", "a", "b"):  # the second is held back, the third comes later
+            await held.report(stack, task_id)
+        while not seen or not (seen[-1].task_id == "b" and seen[-1].HasField("progress")):
+            event = await call.read()
+            assert isinstance(event, task_pb2.TaskEvent)
+            seen.append(event)
+        call.cancel()
+        seen += await watched(stack, ["a", "b"], resume_token=seen[-1].resume_token, most=1)
+        held.go.set()
+        seen += await watched(stack, ["a", "b"], resume_token=seen[-1].resume_token)
+
+    told = [(event.task_id, event.progress.current) for event in seen if event.HasField("progress")]
+    assert told == [("a", 1), ("b", 1), ("a", 2)]
+
+
 async def test_a_watcher_too_slow_to_follow_is_shown_its_tasks_anew(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -372,6 +372,39 @@ async def test_progress_that_was_held_back_is_not_lost_to_who_continues(stack: S
     assert progress.progress.current == 3
 
 
+async def test_progress_that_was_told_is_not_told_again_to_who_continues(stack: Stack) -> None:
+    contexts, go = dict[str, TaskContext](), asyncio.Event()
+
+    @stack.tasks.task("held")
+    async def held(ctx: TaskContext) -> None:
+        contexts[ctx.task_id] = ctx
+        await go.wait()
+
+    async def report(task_id: str) -> None:
+        await contexts[task_id].progress.increment()
+        current = contexts[task_id].progress.current
+        await stack.until(task_id, lambda task: task.progress.current == current)
+
+    async with stack.worker(), watching(stack, interval_ms=60_000) as call:
+        for task_id in ("a", "b"):
+            await stack.stub.Enqueue(pb.EnqueueRequest(task_type="held", task_id=task_id))
+            await stack.until(task_id, lambda task: task.state == State.STATE_RUNNING)
+        for task_id in ("a", "a", "b"):  # the second is held back, the third comes later
+            await report(task_id)
+        seen = Events()
+        while not seen or not (seen[-1].task_id == "b" and seen[-1].HasField("progress")):
+            seen += await read(call, 1)
+        async with watching(stack, resume_token=seen[-1].resume_token) as again:
+            go.set()
+            seen += await until_ends(again, 2)
+
+    for task_id, currents in (("a", [1, 2]), ("b", [1])):
+        progress = [
+            e.progress.current for e in seen if e.task_id == task_id and e.HasField("progress")
+        ]
+        assert progress == currents
+
+
 def whole_store(
     stack: Stack, hub: EventHub
 ) -> tuple[AsyncGenerator[task_pb2.TaskEvent, None], asyncio.Event]:

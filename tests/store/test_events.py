@@ -202,6 +202,32 @@ async def test_the_log_does_not_grow_for_ever(store: TaskStore) -> None:
     assert (await store.get("a")).revision == 100_501
 
 
+async def test_a_store_that_answers_late_does_not_hold_up_what_is_heard(
+    store: TaskStore, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskline_service.store.events._COMPARE_EVERY_S", 0.01)
+    async with listening(store, redis_url) as hub:
+        compares, answer, ask = asyncio.Event(), asyncio.Event(), hub.present_revision
+
+        async def late() -> int:
+            present = await ask()
+            compares.set()
+            await answer.wait()
+            return present
+
+        hub.present_revision = late  # type: ignore[method-assign]
+        with hub.watch(["a", "b"]) as mailbox:
+            await compares.wait()
+            await enqueue(store, "a")
+            heard = [await next_event(mailbox)]
+            answer.set()
+            await enqueue(store, "b")
+            heard.append(await next_event(mailbox))
+
+    assert [event.task_id for event in heard] == ["a", "b"]
+    assert not any(isinstance(event.change, Gap) for event in heard)
+
+
 async def test_a_jump_that_the_log_cannot_fill_is_a_gap(store: TaskStore, redis_url: str) -> None:
     async with listening(store, redis_url) as hub:
         with hub.watch(["a", "b"]) as mailbox:

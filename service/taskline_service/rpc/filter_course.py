@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from taskline_service.rpc import tokens
+from taskline_service.rpc.pacing import Pacing
 from taskline_service.rpc.tokens import ALL_EVENTS, Ahead, FilterPosition
 from taskline_service.store import End, Event
 from taskline_service.task import Progress, Task
 
-# Tasks in a token. Of a stream so far behind that more are ahead of it, who continues may be
-# told again what a snapshot had; the sequence shows it.
-_MOST_AHEAD = 100
+# Tasks in a token, of those ahead and of those with progress held back. Where there are more,
+# who continues may be told again what a snapshot had, or progress; the sequence shows it.
+_MOST_AHEAD = _MOST_HELD = 100
 
 
 class Course:
@@ -30,6 +31,8 @@ class Course:
         self._ahead_before: dict[bytes, Ahead] = {}
         self._owed: dict[str, Event] | None = None
         self._first_owed = 0
+        # Whose progress that is; empty if that is not known.
+        self._owed_of: frozenset[bytes] = frozenset()
 
     def begin(self, revision: int) -> None:
         """With what happens after this revision."""
@@ -43,6 +46,7 @@ class Course:
         self._ahead_before = {ahead.digest: ahead for ahead in position.ahead}
         if position.first_held:
             self._owed, self._first_owed = {}, position.first_held
+            self._owed_of = frozenset(position.held)
 
     @property
     def read_from(self) -> int:
@@ -59,11 +63,14 @@ class Course:
                 new.append(event)
             elif self._owed is not None:
                 self._owed.pop(event.task_id, None)
-                if isinstance(event.change, Progress):
+                if isinstance(event.change, Progress) and self._is_owed(event):
                     self._owed[event.task_id] = event
         if self._owed is not None and came_to >= self._position.revision:
             new, self._owed = [*self._owed.values(), *new], None
         return new
+
+    def _is_owed(self, event: Event) -> bool:
+        return not self._owed_of or tokens.task_digest(event.task_id) in self._owed_of
 
     def settle(self, revision: int) -> None:
         """All up to this revision is told."""
@@ -107,11 +114,20 @@ class Course:
         self._ahead.remove(replace(_ahead(task), end_owed=True))
         self._ahead.append(_ahead(task))
 
-    def token(self, *, first_held: int) -> str:
-        """Where to continue; `first_held` is the revision of the first progress held back, or 0."""
+    def token(self, pacing: Pacing) -> str:
+        """Where to continue, with what `pacing` holds back still to be told."""
+        first_held, owing = pacing.first_held, frozenset[bytes]()
+        if len(pacing.held) <= _MOST_HELD:
+            owing = frozenset(map(tokens.task_digest, pacing.held))
         if self._owed is not None:  # not yet read again: they are still owed
             first_held = min(first_held, self._first_owed) if first_held else self._first_owed
-        position = replace(self._position, first_held=first_held, ahead=tuple(self._ahead))
+            owing = owing | self._owed_of if self._owed_of else frozenset()
+        position = replace(
+            self._position,
+            first_held=first_held,
+            held=tuple(sorted(owing)) if len(owing) <= _MOST_HELD else (),
+            ahead=tuple(self._ahead),
+        )
         return tokens.filter_token(self._subscription, position)
 
 

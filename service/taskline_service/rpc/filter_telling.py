@@ -152,5 +152,5 @@ class FilterTelling:
 
     def _with_token(self, message: pb.TaskEvent) -> pb.TaskEvent:
         self.sent_at = self._clock()
-        message.resume_token = self._course.token(first_held=self.pacing.first_held)
+        message.resume_token = self._course.token(self.pacing)
         return message

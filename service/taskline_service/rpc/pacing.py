@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Collection
 from datetime import timedelta
 
 from taskline_service.store import Event
@@ -20,9 +21,9 @@ class Pacing:
         self._sent_at: OrderedDict[str, float] = OrderedDict()
 
     @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._held)
+    def held(self) -> Collection[str]:
+        """The tasks whose progress is held back."""
+        return self._held.keys()
 
     @property
     def next_due(self) -> float | None:

@@ -13,8 +13,8 @@ from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
 from taskline_service.limits import MAX_TOKEN_CHARACTERS
 
 _DIGEST_BYTES = 6
-_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHH?")
-_FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQ")
+_RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHHH")
+_FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQB")
 _AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
@@ -51,21 +51,21 @@ class Position:
 
     Everything up to the event `ordinal` of `revision` has been sent. Tasks are introduced in
     the order of their ids, each in two steps: its snapshot, and its end if it had ended
-    before; `introduced` counts these steps. `held` says that progress of some task was held
-    back, which may be older than what was sent.
+    before; `introduced` counts these steps. `held` are the places, in that order, of the tasks
+    whose progress was held back; it may be older than what was sent.
     """
 
     revision: int
     ordinal: int = ALL_EVENTS
     introduced: int = 0
-    held: bool = False
+    held: tuple[int, ...] = ()
 
 
 def resume_token(of: bytes, position: Position) -> str:
     """Where a subscription can continue."""
-    return _encode(
-        _RESUME.pack(of, position.revision, position.ordinal, position.introduced, position.held)
-    )
+    held = position.held
+    head = _RESUME.pack(of, position.revision, position.ordinal, position.introduced, len(held))
+    return _encode(head + struct.pack(f">{len(held)}H", *held))
 
 
 def task_token(task_id: str, revision: int) -> str:
@@ -80,7 +80,9 @@ def resume_position(token: str, of: bytes) -> Position:
         ResumeTokenInvalid: The token is no such token, or of another subscription.
     """
     try:
-        owner, revision, ordinal, introduced, held = _RESUME.unpack(_decode(token))
+        data = _decode(token)
+        owner, revision, ordinal, introduced, count = _RESUME.unpack_from(data)
+        held = struct.unpack(f">{count}H", data[_RESUME.size :])
     except (ValueError, struct.error):
         raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
     if revision > _MOST:
@@ -121,19 +123,23 @@ class FilterPosition:
     """How far a watch by filter has come: up to the event `ordinal` of `revision`.
 
     `first_held`: the revision of the oldest progress that was held back; 0 if none was.
+    `held`: of which tasks; empty if those are too many to name.
     """
 
     revision: int
     ordinal: int = ALL_EVENTS
     first_held: int = 0
+    held: tuple[bytes, ...] = ()
     ahead: tuple[Ahead, ...] = ()
 
 
 def filter_token(of: bytes, position: FilterPosition) -> str:
     """Where a watch by filter can continue."""
-    head = _FILTER.pack(of, position.revision, position.ordinal, position.first_held)
-    tasks = (_AHEAD.pack(a.digest, a.revision << 1 | a.end_owed) for a in position.ahead)
-    return _encode(head + b"".join(tasks))
+    head = _FILTER.pack(
+        of, position.revision, position.ordinal, position.first_held, len(position.held)
+    )
+    ahead = (_AHEAD.pack(a.digest, a.revision << 1 | a.end_owed) for a in position.ahead)
+    return _encode(b"".join((head, *position.held, *ahead)))
 
 
 def filter_position(token: str, of: bytes) -> FilterPosition:
@@ -144,8 +150,9 @@ def filter_position(token: str, of: bytes) -> FilterPosition:
     """
     try:
         data = _decode(token)
-        owner, revision, ordinal, first_held = _FILTER.unpack_from(data)
-        tasks = list(_AHEAD.iter_unpack(data[_FILTER.size :]))
+        owner, revision, ordinal, first_held, count = _FILTER.unpack_from(data)
+        held = struct.unpack_from(f"{_DIGEST_BYTES}s" * count, data, _FILTER.size)
+        tasks = list(_AHEAD.iter_unpack(data[_FILTER.size + _DIGEST_BYTES * count :]))
     except (ValueError, struct.error):
         raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
     if max(revision, first_held) > _MOST:
@@ -153,7 +160,7 @@ def filter_position(token: str, of: bytes) -> FilterPosition:
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch by another filter")
     ahead = tuple(Ahead(digest, number >> 1, bool(number & 1)) for digest, number in tasks)
-    return FilterPosition(revision, ordinal, first_held, ahead)
+    return FilterPosition(revision, ordinal, first_held, held, ahead)
 
 
 def page_token(of: str, *after: int | str) -> str:

@@ -91,8 +91,8 @@ class Introduction:
             async for message in self.of(tasks, gap=True):
                 yield message
             return
-        telling.position = replace(position, held=False)
-        telling.owes_progress = position.held
+        telling.position = replace(position, held=())
+        telling.owed = frozenset(position.held)
         known = {task.id for task in tasks[: position.introduced // STEPS_PER_TASK]}
         if position.introduced < len(telling.ids) * STEPS_PER_TASK:
             async for message in self.of(tasks, start=position.introduced):
@@ -100,10 +100,10 @@ class Introduction:
         else:
             for event in self._still_to_tell(missed):
                 yield await telling.event(event)
-        if position.held:
-            telling.owes_progress = False
-            for progress in self._progress_of(t for t in tasks if t.id in known & telling.open):
-                yield await telling.event(progress)
+        owing = [task for place, task in enumerate(tasks) if place in telling.owed]
+        telling.owed = frozenset()
+        for progress in self._progress_of(t for t in owing if t.id in known & telling.open):
+            yield await telling.event(progress)
         for task in tasks:
             # Its end was before the token: there is nothing more to say of it.
             if task.id in known and task.state.terminal:

@@ -29,10 +29,11 @@ class Telling:
         self.subscription = tokens.subscription(self.ids)
         self.position = Position(0)
         self.pacing = Pacing(options.min_progress_interval)
-        # Whether progress that was held back before a resume has still to be sent.
-        self.owes_progress = False
+        # The places of tasks whose progress was held back before a resume, and has to be sent.
+        self.owed: frozenset[int] = frozenset()
         self._messages = messages
         self._payload_format = options.payload_format
+        self._places = {task_id: place for place, task_id in enumerate(self.ids)}
         self._sequences: dict[str, int] = {}
         self._clock = asyncio.get_running_loop().time
         self.sent_at = self._clock()
@@ -88,7 +89,8 @@ class Telling:
     def _with_token(self, message: pb.TaskEvent) -> pb.TaskEvent:
         self.sent_at = self._clock()
         position = self.position
-        if self.pacing.holds or self.owes_progress:
-            position = replace(position, held=True)
+        if self.owed or self.pacing.held:
+            held = self.owed.union(self._places[task_id] for task_id in self.pacing.held)
+            position = replace(position, held=tuple(sorted(held)))
         message.resume_token = tokens.resume_token(self.subscription, position)
         return message

@@ -104,7 +104,8 @@ class EventHub:
         self._selections: dict[Mailbox, Callable[[str], bool]] = {}
         self._by_line: dict[bytes, list[Mailbox]] = {}
         self._revision: int | None = None
-        self._early: list[dict[bytes, Any]] | None = []
+        # Messages that cannot be handed out before others have come, in their order.
+        self._early: list[dict[bytes, Any]] = []
         self._catching_up = asyncio.Lock()
         self._behind = asyncio.Event()
         self._subscription = Subscription(
@@ -207,10 +208,8 @@ class EventHub:
 
     def _hear(self, _channel: bytes, data: bytes) -> None:
         message = unpack(data)
-        if self._early is not None:
+        if self._early or not self._deliver(message):
             self._early.append(message)
-        elif not self._deliver(message):
-            self._early = [message]
             self._behind.set()
 
     def _deliver(self, message: dict[bytes, Any]) -> bool:
@@ -237,22 +236,20 @@ class EventHub:
         return self._by_line[name]
 
     async def _catch_up(self) -> None:
-        """Read what was published while we did not listen, then what was heard meanwhile."""
+        """Read what we did not hear. Meanwhile what is heard in order is handed out as ever."""
         async with self._catching_up:
-            if self._early is None:
-                self._early = []
-            present = await self.present_revision()
-            if self._revision is None:
+            heard, present = self._revision, await self.present_revision()
+            if heard is None:
                 self._revision = present
-            elif present < self._revision:  # another store, or an older copy of it
+            elif present < heard:  # another store, or an older copy of it
                 self._skip_to(present)
-            while self._revision < present:
-                messages = await self._read_log(self._revision)
-                if not messages or not self._deliver(messages[0]):
+                self._behind.set()  # what we heard of it up to now was taken for old
+            while self.revision < present:
+                messages = await self._read_log(self.revision)
+                whole = messages and all(map(self._deliver, messages))
+                if not whole and self.revision < present:
                     self._skip_to(present)
-                for message in messages[1:]:
-                    self._deliver(message)
-            early, self._early = self._early, None
+            early, self._early = self._early, []
             for i, message in enumerate(early):
                 if not self._deliver(message):
                     self._early = early[i:]

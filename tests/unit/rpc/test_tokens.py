@@ -32,11 +32,11 @@ GARBAGE = [
 _U16 = st.integers(min_value=0, max_value=0xFFFF)
 
 
-@given(st.integers(min_value=0, max_value=2**53), _U16, _U16)
+@given(st.integers(min_value=0, max_value=2**53), _U16, _U16, st.lists(_U16, max_size=1000))
 def test_a_resume_token_leads_back_to_its_position(
-    revision: int, ordinal: int, introduced: int
+    revision: int, ordinal: int, introduced: int, held: list[int]
 ) -> None:
-    position = Position(revision, ordinal, introduced)
+    position = Position(revision, ordinal, introduced, tuple(held))
     of = subscription(["a", "b"])
 
     token = resume_token(of, position)
