@@ -5,7 +5,7 @@ answer of the store and makes the same move. `shape` is what must then be in Red
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,7 @@ class Reference:
 
     tasks: dict[str, RefTask] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    _given: dict[str, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
     now: int = 0
 
     def apply(self, name: str, args: Args, now: int, answer: Answer) -> None:
@@ -131,6 +132,11 @@ class Reference:
     # What workers do
 
     def claim(self, args: Args, answer: Answer) -> None:
+        nonce, given = self._given.get(args["worker"], (None, ()))
+        if nonce == args["nonce"]:
+            self._give_again(given, args, answer)
+            return
+
         def servable(task: RefTask) -> bool:
             task_type, _, queue = task.line.partition(":")
             return (
@@ -159,6 +165,17 @@ class Reference:
             if task.attempts > 1:
                 task.error, task.progress = None, False
             assert (claim["attempt"], claim["failed"]) == (task.attempts, task.failed)
+        if chosen:
+            self._given[args["worker"]] = (args["nonce"], tuple(task.id for task in chosen))
+
+    def _give_again(self, given: Sequence[str], args: Args, answer: Answer) -> None:
+        tasks = [self.tasks[task_id] for task_id in given if task_id in self.tasks]
+        still = [task for task in tasks if (task.state, task.nonce) == ("RUNNING", args["nonce"])]
+        assert [(claim["id"], claim["attempt"]) for claim in answer["claims"]] == [
+            (task.id, task.attempts) for task in still
+        ]
+        for task in still:
+            task.lease = self.now + args["lease"]
 
     def _verdict(self, claim: Args) -> tuple[RefTask | None, str]:
         task = self.tasks.get(claim["id"])
@@ -363,8 +380,8 @@ class Reference:
         return dict(counts)
 
     def strings(self) -> set[str]:
-        """Which of the keys there must be that hold the parts of tasks."""
-        names = set[str]()
+        """Which of the keys there must be that hold the parts of tasks, or what was given last."""
+        names = {f"c:{worker}" for worker in self._given}
         for task in self.tasks.values():
             parts = {"s": True, "r": task.result, "e": task.error, "g": task.progress}
             names |= {f"{kind}:{task.id}" for kind, part in parts.items() if part}
