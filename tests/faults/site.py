@@ -32,7 +32,11 @@ SLACK_S = 1.0
 
 
 def rounds(short: int) -> int:
-    """How often to do it: more often for a longer run, by the environment."""
+    """How often, or how long, to do it: more for a longer run, by the environment.
+
+    Such a run needs more time than a test usually has: TASKLINE_FAULT_ROUNDS=10 pytest
+    tests/faults --timeout 900
+    """
     return short * int(os.environ.get("TASKLINE_FAULT_ROUNDS", "1"))
 
 

