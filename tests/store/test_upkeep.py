@@ -9,6 +9,7 @@ import pytest
 
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import Directory, TaskStore, WorkerInfo
+from taskline_service.store.scripted import MAX_SPARED
 from taskline_service.store.values import Completion, Failure, Verdict
 from taskline_service.task import Claim, ErrorType, Progress, TaskError, TaskState
 from tests.census import all_keys
@@ -234,6 +235,39 @@ async def test_a_loss_that_a_worker_tells_of_counts_as_one_that_its_lease_tells_
     assert (task.state, task.attempts) == (TaskState.FAILED, 2)
     assert task.error is not None
     assert task.error.message == "its process died; lost 2 times, it is not tried again"
+
+
+async def lose_worker(store: TaskStore, *, isolates: bool) -> None:
+    await store.claim(["work"], count=1, worker="w", lease=NO_TIME, isolates=isolates)
+    await reclaim(store, 1, retry_delay=NO_TIME)
+    await store.promote()
+
+
+async def test_a_task_with_a_process_of_its_own_is_not_to_blame_if_its_worker_vanishes(
+    store: TaskStore,
+) -> None:
+    await enqueue(store, "a")
+    for _ in range(1 + MAX_SPARED):
+        await lose_worker(store, isolates=True)
+    spared = await store.get("a")
+
+    # But not for ever: it may take a whole machine along.
+    for _ in range(2):
+        await lose_worker(store, isolates=True)
+
+    assert (spared.state, spared.attempts) == (TaskState.QUEUED, 1 + MAX_SPARED)
+    assert (await store.get("a")).state is TaskState.FAILED
+
+
+async def test_a_process_of_its_own_spares_a_task_only_while_it_has_one(store: TaskStore) -> None:
+    await enqueue(store, "a")
+    await lose_worker(store, isolates=True)
+    await lose_worker(store, isolates=True)
+
+    for _ in range(2):
+        await lose_worker(store, isolates=False)
+
+    assert (await store.get("a")).state is TaskState.FAILED
 
 
 async def test_a_task_told_to_stop_whose_process_died_is_cancelled(store: TaskStore) -> None:

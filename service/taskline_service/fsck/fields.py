@@ -11,7 +11,7 @@ from taskline_service.task import TaskState
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 _LINE = re.compile(rb"[^:]+:.+", re.DOTALL)
-_NUMBERS = frozenset(b"ct du pr qd at fl lo sa ea up sq ss cr rs re xp hs lg hb lb al".split())
+_NUMBERS = frozenset(b"ct du pr qd at fl lo sa ea up sq ss cr rs re xp hs lg hb lb al ow".split())
 _TEXTS = frozenset(b"st ln no wo et ry".split())
 _ALWAYS = frozenset(b"st ln ct du sq up".split())
 _STARTED = frozenset(b"at no wo sa ss".split())

@@ -30,11 +30,13 @@ class Claims(Scripted):
         lease: timedelta,
         queues: QueueChoice = EVERY_QUEUE,
         call: bytes = b"",
+        isolates: bool = False,
     ) -> tuple[list[Claim], list[str]]:
         """Take up to `count` waiting tasks of these types, in the order of `queues`.
 
         A worker whose call had no answer repeats it with the same `call`, which new_call() makes,
-        and gets what it was given then.
+        and gets what it was given then. One that `isolates` gives what is to run alone a process of
+        its own, and tells if that is lost.
 
         Returns the claims, and ids that waited although their record is gone or damaged. A task
         of which only what was enqueued is lost has FAILED.
@@ -46,6 +48,7 @@ class Claims(Scripted):
             "by_rank": queues.by_rank,
             "count": min(count, CLAIMS_PER_CALL),
             "worker": worker,
+            "isolates": isolates,
             "nonce": nonce,
             "lease": to_us(lease),
             "record_ttl": self._record_ttl_us,

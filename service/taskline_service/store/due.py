@@ -5,7 +5,7 @@ from typing import Any
 
 from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.records import error_to_fields, from_us, to_us
-from taskline_service.store.scripted import Scripted
+from taskline_service.store.scripted import MAX_SPARED, Scripted
 from taskline_service.store.values import Reclaimed, Upkept
 from taskline_service.task import ErrorType, TaskError, TaskState
 
@@ -53,6 +53,7 @@ class Due(Scripted):
             "count": count,
             "hold": to_us(hold),
             "max_lost": self._max_lost,
+            "max_spared": MAX_SPARED,
             "retry_delay": to_us(retry_delay),
             "error": error_to_fields(error),
             "record_ttl": self._record_ttl_us,

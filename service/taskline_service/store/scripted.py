@@ -14,6 +14,8 @@ from taskline_service.store.redis import Redis
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
 MAX_LOST = 3
+# How often a worker may vanish with a task that it gave a process of its own, before that counts.
+MAX_SPARED = 10
 
 
 def new_call() -> bytes:

@@ -254,6 +254,7 @@ class Worker:
             worker=self._worker_id,
             lease=self._leases.first_lease,
             call=self._call,
+            isolates=self._children is not None,
         )
         self._call = new_call()
         for task_id in dangling:

@@ -117,9 +117,9 @@ local function lost_too_often(error, times)
 end
 
 -- Takes a RUNNING task from a worker, or a child process of one, that is gone. A task that has
--- lost args.max_lost of them fails: it may well be what kills them.
-local function lose(task, error, retry_delay)
-  local lost = task.lost + 1
+-- lost args.max_lost of them fails: it may well be what kills them. `counted` is 0 if it is not.
+local function lose(task, error, retry_delay, counted)
+  local lost = task.lost + counted
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'lo', lost)
   if task.cancel then
     finish_cancelled(task)

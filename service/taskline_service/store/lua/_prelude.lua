@@ -12,6 +12,7 @@
 --                    hb bytes of output in h:<id>, about  lb 1 if it has labels
 --                    ry nonce of the call that last put it back on its queue
 --                    al 1 if its code could not be stopped once: it runs alone from then on
+--                    ow 1 if its worker gave the present attempt a process of its own
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
 --   r:<id>   STRING  the result
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
@@ -58,7 +59,7 @@ local seconds_and_us = redis.call('TIME')
 local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
 
 local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr',
-  'hs', 'lg', 'al' }
+  'hs', 'lg', 'al', 'ow' }
 
 -- What a move needs to know of a task; else nil, and false if there is no such task or
 -- 'damaged' if what is there is not one of ours: no move is then made, and nothing overwritten.
@@ -77,6 +78,7 @@ local function load(id)
     nonce = v[10], worker = v[11], start = tonumber(v[12] or 0), sequence = tonumber(v[13]),
     start_sequence = tonumber(v[14] or 0), cancel = v[15],
     recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0), alone = v[18] and true or false,
+    own_process = v[19] and true or false,
   }
   if task.create and task.due and task.priority and task.queue_timeout ~= nil and task.attempts
     and task.failed and task.lost and task.start and task.sequence and task.start_sequence

@@ -1,7 +1,7 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
 -- serve, whatever queue they are on, or by_rank those of the first queue before all others.
 -- A call whose answer got lost is made again with its nonce, and is given the same again.
--- args: types, queues (nil: all), by_rank, count, worker, nonce, lease (us), record_ttl (us)
+-- args: types, queues (nil: all), by_rank, count, worker, isolates, nonce, lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
 -- start, spec } }, dangling = { ids } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
@@ -83,7 +83,10 @@ local function claim(id)
     'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', now, 'ss', task.sequence + 1)
   if task.attempts > 1 then
     redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)
-    redis.call('HDEL', PREFIX .. 't:' .. id, 'et')
+    redis.call('HDEL', PREFIX .. 't:' .. id, 'et', 'ow')
+    if args.isolates and (task.lost > 0 or task.alone) then
+      redis.call('HSET', PREFIX .. 't:' .. id, 'ow', 1)
+    end
   end
   give(task, now, spec)
 end

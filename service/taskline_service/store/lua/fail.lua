@@ -25,7 +25,7 @@ for i, outcome in ipairs(args.outcomes) do
   if task then
     redis.call('ZREM', PREFIX .. 'leases', task.id)
     if outcome.error.type == 'worker_lost' then
-      lose(task, outcome.error, outcome.retry_delay)
+      lose(task, outcome.error, outcome.retry_delay, 1)
     else
       record_failure(task, outcome)
     end

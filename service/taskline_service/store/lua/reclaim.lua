@@ -2,7 +2,7 @@
 -- workers fails: it may well be what kills them.
 -- While the store was away nobody could renew. It was, if nobody has called this for a while by
 -- its clock, which may also have been set: workers get `hold` (us) to come back.
--- args: count, hold, max_lost, retry_delay (us), error, record_ttl (us)
+-- args: count, hold, max_lost, max_spared, retry_delay (us), error, record_ttl (us)
 -- Returns { { id, worker, state } } of those that were taken back.
 
 local LONGEST_SILENCE = 1000000
@@ -39,6 +39,13 @@ if forget_without_leases() or not is_quiet() then
   return cmsgpack.pack({})
 end
 
+-- Whether something else took the worker with it: a task in a process of its own takes that one,
+-- and its worker tells. But what keeps losing workers all the same may do it in another way.
+local function is_innocent(task)
+  local neither = task.attempts - task.failed - task.lost
+  return task.own_process and neither <= args.max_spared
+end
+
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'leases', '-inf', now, 'LIMIT', 0, args.count)
 local reclaimed = {}
 for _, id in ipairs(ids) do
@@ -47,7 +54,7 @@ for _, id in ipairs(ids) do
   if task and task.state == 'RUNNING' then
     -- Without its nonce the claim is void, whatever the old worker still sends.
     redis.call('HSET', PREFIX .. 't:' .. id, 'no', '')
-    lose(task, args.error, args.retry_delay)
+    lose(task, args.error, args.retry_delay, is_innocent(task) and 0 or 1)
     reclaimed[#reclaimed + 1] = { id = id, worker = task.worker, state = task.state }
   end
 end
