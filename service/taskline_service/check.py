@@ -42,13 +42,18 @@ async def _check(config: FsckConfig) -> int:
     async with (
         _url(config) as url,
         process.store_at(
-            url, config.namespace, result_ttl=DEFAULT_RESULT_TTL, record_ttl=DEFAULT_RECORD_TTL
+            url,
+            config.namespace,
+            result_ttl=DEFAULT_RESULT_TTL,
+            record_ttl=DEFAULT_RECORD_TTL,
+            max_lost=config.max_lost,
         ) as (store, _),
     ):
         if config.confirmed:
-            outcome = await repair_store(store.redis, store.keys)
+            outcome = await repair_store(store.redis, store.keys, max_lost=config.max_lost)
         else:
-            outcome = Repaired(0, (), await check_store(store.redis, store.keys))
+            report = await check_store(store.redis, store.keys, max_lost=config.max_lost)
+            outcome = Repaired(0, (), report)
     if config.output is ReportFormat.JSON:
         print(json.dumps(_to_json(config, outcome), indent=2, ensure_ascii=False))
     else:

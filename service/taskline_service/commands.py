@@ -106,6 +106,14 @@ RecordTtl = Annotated[
         help="How long ended tasks are known; not shorter than --result-ttl.",
     ),
 ]
+MaxLost = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_MAX_LOST",
+        metavar="N",
+        help="Workers that a task may take with it before it fails; the same everywhere.",
+    ),
+]
 Level = Annotated[
     config.LogLevel, typer.Option(envvar="TASKLINE_LOG_LEVEL", help="How much is logged.")
 ]
@@ -182,6 +190,7 @@ def serve(
     max_result_size: MaxResultSize = config.DEFAULT_MAX_RESULT_SIZE,
     result_ttl: ResultTtl = config.DEFAULT_RESULT_TTL_S,
     record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
+    max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     log_level: Level = config.LogLevel.INFO,
 ) -> None:
     """Serve tasks over gRPC, with workers beside the server.
@@ -205,6 +214,7 @@ def serve(
             max_result_size=max_result_size,
             result_ttl_s=result_ttl,
             record_ttl_s=record_ttl,
+            max_lost=max_lost,
             max_queued=max_queued,
             max_wait_s=max_wait,
             insecure=insecure,
@@ -252,6 +262,7 @@ def worker(
     max_result_size: MaxResultSize = config.DEFAULT_MAX_RESULT_SIZE,
     result_ttl: ResultTtl = config.DEFAULT_RESULT_TTL_S,
     record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
+    max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     log_level: Level = config.LogLevel.INFO,
 ) -> None:
     """Execute tasks from the store of a `taskline serve`.
@@ -276,6 +287,7 @@ def worker(
             max_result_size=max_result_size,
             result_ttl_s=result_ttl,
             record_ttl_s=record_ttl,
+            max_lost=max_lost,
             log_level=log_level,
         )
         code = _service_module("work").run(options)
@@ -299,6 +311,7 @@ def fsck(
         ),
     ] = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
+    max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Tell how each offence would be mended; --yes does it."),
@@ -326,6 +339,7 @@ def fsck(
             data_dir=data_dir,
             snapshot=snapshot,
             namespace=namespace,
+            max_lost=max_lost,
             repair=repair,
             confirmed=yes,
             output=output,

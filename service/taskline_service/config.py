@@ -39,6 +39,7 @@ DEFAULT_MAX_RESULT_SIZE = limits.MAX_RESULT_BYTES
 DEFAULT_MAX_WAIT_S = limits.LONGEST_WAIT.total_seconds()
 DEFAULT_RESULT_TTL_S = 24 * 3600.0
 DEFAULT_RECORD_TTL_S = 7 * 24 * 3600.0
+DEFAULT_MAX_LOST = limits.MAX_LOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,8 @@ class ServeConfig:
     # How long results and records are kept after the end.
     result_ttl: timedelta
     record_ttl: timedelta
+    # Workers that a task may lose before it fails.
+    max_lost: int
     # Waiting tasks that a queue may have before Enqueue is refused; 0 for no limit.
     max_queued: int
     # How long GetResult waits at most.
@@ -87,6 +90,7 @@ class ServeConfig:
         max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
         result_ttl_s: float = DEFAULT_RESULT_TTL_S,
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
+        max_lost: int = DEFAULT_MAX_LOST,
         max_queued: int = 0,
         max_wait_s: float = DEFAULT_MAX_WAIT_S,
         insecure: bool = False,
@@ -114,6 +118,7 @@ class ServeConfig:
             max_result_size=option_values.max_result_size(max_result_size),
             result_ttl=result_ttl,
             record_ttl=record_ttl,
+            max_lost=option_values.at_least_one("--max-lost", max_lost),
             max_queued=option_values.not_negative("--max-queued", max_queued),
             longest_wait=option_values.span("--max-wait", max_wait_s, least=1, most=86400),
             log_level=log_level,
@@ -138,6 +143,8 @@ class WorkerConfig:
     # How long results and records are kept after the end.
     result_ttl: timedelta
     record_ttl: timedelta
+    # Workers that a task may lose before it fails.
+    max_lost: int
     log_level: LogLevel
 
     @classmethod
@@ -156,6 +163,7 @@ class WorkerConfig:
         max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
         result_ttl_s: float = DEFAULT_RESULT_TTL_S,
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
+        max_lost: int = DEFAULT_MAX_LOST,
         log_level: LogLevel = LogLevel.INFO,
     ) -> Self:
         """Check the options of the command line.
@@ -175,6 +183,7 @@ class WorkerConfig:
             max_result_size=option_values.max_result_size(max_result_size),
             result_ttl=result_ttl,
             record_ttl=record_ttl,
+            max_lost=option_values.at_least_one("--max-lost", max_lost),
             log_level=log_level,
         )
 
@@ -187,6 +196,8 @@ class FsckConfig:
     # A file to look at instead of the store.
     snapshot: Path | None
     namespace: str
+    # Workers that a task may lose before it fails.
+    max_lost: int
     # Whether to tell how each offence can be mended, and whether to do it.
     repair: bool
     confirmed: bool
@@ -200,6 +211,7 @@ class FsckConfig:
         data_dir: Path | None = None,
         snapshot: Path | None = None,
         namespace: str = DEFAULT_NAMESPACE,
+        max_lost: int = DEFAULT_MAX_LOST,
         repair: bool = False,
         confirmed: bool = False,
         output: ReportFormat = ReportFormat.TABLE,
@@ -219,6 +231,7 @@ class FsckConfig:
             store=StoreChoice.parse(redis_url, data_dir),
             snapshot=snapshot,
             namespace=option_values.namespace(namespace),
+            max_lost=option_values.at_least_one("--max-lost", max_lost),
             repair=repair,
             confirmed=confirmed,
             output=output,

@@ -22,6 +22,11 @@ MAX_PAGE_BYTES = 3 * MIB
 MAX_OUTPUT_BYTES = MIB // 4
 MAX_OUTPUT_IN_EVENT_BYTES = 2 * MIB
 
+# Workers that a task may take with it before it fails, unless configured.
+MAX_LOST = 3
+# How often a worker may vanish with a task that it gave a process of its own, before that counts.
+MAX_SPARED = 10
+
 # Pairs of a task type and a queue that have tasks. Lists and statistics go through all of them.
 MAX_LINES = 2000
 MAX_PAUSED_QUEUES = 1000

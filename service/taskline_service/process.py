@@ -158,6 +158,7 @@ async def store_at(
     *,
     result_ttl: timedelta,
     record_ttl: timedelta,
+    max_lost: int,
     max_queued: int = 0,
 ) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
     """The store at a URL, after a look at what it is like.
@@ -174,6 +175,7 @@ async def store_at(
             Keys(namespace),
             result_ttl=result_ttl,
             record_ttl=record_ttl,
+            max_lost=max_lost,
             max_queued=max_queued,
         )
         _judge(await Directory(redis, store.keys).store_info(), address)

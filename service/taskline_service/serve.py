@@ -49,6 +49,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
                 config.namespace,
                 result_ttl=config.result_ttl,
                 record_ttl=config.record_ttl,
+                max_lost=config.max_lost,
                 max_queued=config.max_queued,
             )
         )

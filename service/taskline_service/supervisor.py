@@ -48,6 +48,7 @@ def worker_command(config: ServeConfig) -> tuple[str, ...]:
     command += ["--max-result-size", str(config.max_result_size)]
     command += ["--result-ttl", str(config.result_ttl.total_seconds())]
     command += ["--record-ttl", str(config.record_ttl.total_seconds())]
+    command += ["--max-lost", str(config.max_lost)]
     command += ["--log-level", config.log_level.value]
     return tuple(command)
 

@@ -47,7 +47,11 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
         url = await join(config.store.data_dir)
     worker_id = new_worker_id()
     async with process.store_at(
-        url, config.namespace, result_ttl=config.result_ttl, record_ttl=config.record_ttl
+        url,
+        config.namespace,
+        result_ttl=config.result_ttl,
+        record_ttl=config.record_ttl,
+        max_lost=config.max_lost,
     ) as (store, address):
         upkeep = Upkeep(store)
         worker = Worker(

@@ -195,6 +195,7 @@ SERVICE: dict[str, tuple[Command, Command]] = {
             ("--max-result-size", "700"),
             ("--result-ttl", "8"),
             ("--record-ttl", "999999"),
+            ("--max-lost", "5"),
             ("--log-level", "debug"),
         )
     },
@@ -207,6 +208,7 @@ SERVICE: dict[str, tuple[Command, Command]] = {
     "fsck --redis-url": (("fsck",), ("--redis-url", "redis://elsewhere")),
     "fsck --data-dir": (("fsck",), ("--data-dir", "/d")),
     "fsck --namespace": (("fsck",), ("--namespace", "blue")),
+    "fsck --max-lost": (("fsck",), ("--max-lost", "5")),
     "fsck --snapshot": (("fsck",), ("--snapshot", str(ROOT))),
     "fsck --repair": (("fsck",), ("--repair",)),
     "fsck --yes": (("fsck", "--repair"), ("--yes",)),

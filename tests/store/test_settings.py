@@ -50,7 +50,9 @@ async def setting(redis_url: str, name: str, value: str) -> AsyncIterator[None]:
 async def test_a_store_that_may_lose_tasks_is_complained_of_at_the_start(
     redis_url: str, caplog: pytest.LogCaptureFixture, name: str, value: str, warning: str
 ) -> None:
-    looked_at = store_at(redis_url, "settings", result_ttl=A_MINUTE, record_ttl=A_MINUTE)
+    looked_at = store_at(
+        redis_url, "settings", result_ttl=A_MINUTE, record_ttl=A_MINUTE, max_lost=3
+    )
     async with setting(redis_url, name, value), looked_at:
         pass
 

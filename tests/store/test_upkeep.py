@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from taskline_service.errors import TaskNotFound
+from taskline_service.limits import MAX_SPARED
 from taskline_service.store import Directory, TaskStore, WorkerInfo
-from taskline_service.store.scripted import MAX_SPARED
 from taskline_service.store.values import Completion, Failure, Verdict
 from taskline_service.task import Claim, ErrorType, Progress, TaskError, TaskState
 from tests.census import all_keys

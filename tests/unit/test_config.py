@@ -37,6 +37,7 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         max_result_size=5 * 1024 * 1024,
         result_ttl=timedelta(hours=24),
         record_ttl=timedelta(days=7),
+        max_lost=3,
         max_queued=0,
         longest_wait=timedelta(minutes=5),
         log_level=LogLevel.INFO,

@@ -203,6 +203,7 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
         max_result_size=1000,
         result_ttl_s=60,
         record_ttl_s=90,
+        max_lost=5,
     )
 
     command = " ".join(worker_command(config))
@@ -210,7 +211,7 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
     assert command.endswith(
         "worker --tasks examples.tasks:tasks --data-dir /data --namespace blue "
         "--concurrency 4 --lease 5.0 --grace 7.0 "
-        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --log-level info"
+        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info"
     )
     assert worker_environment(config) == {}
 

@@ -15,8 +15,8 @@ from taskline_service.fsck.records import judge_task
 from taskline_service.fsck.report import Findings, Offence, Report, shown
 from taskline_service.fsck.scanning import Scanner, all_of
 from taskline_service.fsck.task_facts import TaskFacts
+from taskline_service.limits import MAX_LOST
 from taskline_service.store import Keys, Redis
-from taskline_service.store.scripted import MAX_LOST
 
 # Offences that a report tells; it counts all of them.
 TOLD = 1000

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from taskline_service.fsck.check import TOLD, Check
 from taskline_service.fsck.facts import Inspector
 from taskline_service.fsck.report import Findings, Offence, Report
+from taskline_service.limits import MAX_LOST
 from taskline_service.store import Keys, Redis, StoreError
-from taskline_service.store.scripted import MAX_LOST
 
 # What is mended may show what it had hidden.
 _ROUNDS = 5

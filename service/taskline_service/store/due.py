@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+from taskline_service.limits import MAX_SPARED
 from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.records import error_to_fields, from_us, to_us
-from taskline_service.store.scripted import MAX_SPARED, Scripted
+from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Reclaimed, Upkept
 from taskline_service.task import ErrorType, TaskError, TaskState
 

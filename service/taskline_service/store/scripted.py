@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from taskline_service.limits import MAX_LINES
+from taskline_service.limits import MAX_LINES, MAX_LOST
 from taskline_service.store.damage import DamageReport
 from taskline_service.store.keys import Keys
 from taskline_service.store.records import to_us
@@ -13,9 +13,6 @@ from taskline_service.store.redis import Redis
 
 DEFAULT_RESULT_TTL = timedelta(hours=24)
 DEFAULT_RECORD_TTL = timedelta(days=7)
-MAX_LOST = 3
-# How often a worker may vanish with a task that it gave a process of its own, before that counts.
-MAX_SPARED = 10
 
 
 def new_call() -> bytes:
