@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from taskline_service.ids import new_id
 from taskline_service.store import Directory
 from taskline_service.store.values import ListQuery
 from taskline_service.task import TaskState
-from tests.faults.site import Site, rounds, until
+from tests.faults.site import UNAVAILABLE, Refusal, Site, rounds, until
 from tests.store.making import enqueue, new_task
 
 GRACE_S = 1.0
@@ -190,3 +191,23 @@ async def test_a_process_that_waits_for_its_store_to_start_ends_at_once(
 async def _connects(site: Site) -> bool:
     # One more than those of the stack of this test.
     return site.proxy.connections > 2
+
+
+async def test_who_waits_for_a_silent_store_is_told_that_the_server_is_draining(site: Site) -> None:
+    @site.stack.tasks.task("quick")
+    async def quick() -> None: ...
+
+    site.proxy.blackhole()
+    calls = [asyncio.create_task(site.refusal("quick", timeout=30)) for _ in range(5)]
+    await under_way(site, len(calls))
+
+    await site.stack.server.drain(timedelta(seconds=0.5))
+
+    assert [await call for call in calls] == [Refusal(UNAVAILABLE.code, "SERVER_DRAINING", 0)] * 5
+    site.proxy.heal()
+
+
+async def under_way(site: Site, count: int) -> None:
+    """Returns when the server has so many calls in hand."""
+    while site.stack.server.calls < count:  # noqa: ASYNC110  # it tells nobody
+        await asyncio.sleep(0)

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from taskline_service import telemetry
-from taskline_service.errors import InvalidInput, TasklineError
+from taskline_service.errors import InvalidInput, ServerDraining, TasklineError
 from taskline_service.rpc.status import RpcStatus, internal_status, to_status
 from taskline_service.store import answered_by
 
@@ -28,6 +28,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 # Health checks and reflection answer tools, not users, and know their own errors.
 _NOT_OURS = "/grpc."
+_DRAINING = "the server is shutting down, and could not finish the call in time"
 _MALFORMED = "not a protobuf message of this method, or one that is nested too deeply"
 
 # A caller that hangs up at its deadline may do so a little before ours, in seconds.
@@ -48,6 +49,18 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self) -> None:
         self._wrapped: dict[str, Handler] = {}
+        self._running = _Running()
+
+    @property
+    def calls(self) -> int:
+        """How many calls are under way."""
+        return len(self._running.calls)
+
+    def cut_off(self) -> None:
+        """End what still runs: its callers are told that the server is draining."""
+        self._running.cut_off = True
+        for call in self._running.calls:
+            call.cancel()
 
     async def intercept_service(
         self,
@@ -61,16 +74,27 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         # Unknown methods are not remembered: callers could name any number of them.
         if handler is not None:
-            self._wrapped[method] = handler = _wrap(handler, method)
+            self._wrapped[method] = handler = _wrap(handler, method, self._running)
         return handler
 
 
-def _wrap(handler: Handler, method: str) -> Handler:
+class _Running:
+    """The calls under way."""
+
+    def __init__(self) -> None:
+        self.calls = set[asyncio.Task[Any]]()
+        self.cut_off = False
+
+
+def _wrap(handler: Handler, method: str, running: _Running) -> Handler:
     # Typed for the synchronous server, whose contexts are others.
     behavior = cast(Behavior, handler.unary_stream or handler.unary_unary)
     if handler.request_streaming or not _asynchronous(behavior):
         return handler
-    serve = _readable(behavior) if method.startswith(_NOT_OURS) else _Method(method, behavior).serve
+    if method.startswith(_NOT_OURS):
+        serve = _readable(behavior)
+    else:
+        serve = _Method(method, behavior, running).serve
     make = (
         grpc.unary_stream_rpc_method_handler
         if handler.response_streaming
@@ -86,20 +110,27 @@ def _wrap(handler: Handler, method: str) -> Handler:
 class _Method:
     """One method of ours, with all that surrounds its handler."""
 
-    def __init__(self, name: str, behavior: Behavior) -> None:
+    def __init__(self, name: str, behavior: Behavior, running: _Running) -> None:
         self._name = name
+        self._running = running
         self._behavior = _awaited(behavior)
         self._telemetry = telemetry.ServerMethod(name)
 
     async def serve(self, request: Any, context: Context) -> Any:
         """Handle one call: whichever way it ends, its span ends and it has a status."""
         call = self._telemetry.start(context.invocation_metadata, context.peer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.calls.add(task)
         try:
             if isinstance(request, _Malformed):
                 raise InvalidInput.of("request", _MALFORMED)
             with answered_by(_patience_ends(context)):
                 answer = await self._behavior(request, context)
         except asyncio.CancelledError:
+            if self._running.cut_off and not context.cancelled():
+                call.end("UNAVAILABLE")
+                await context.abort_with_status(RpcStatus(to_status(ServerDraining(_DRAINING))))
             call.end("DEADLINE_EXCEEDED" if _out_of_time(context) else "CANCELLED")
             raise
         except grpc.aio.AbortError:
@@ -112,6 +143,8 @@ class _Method:
         else:
             call.end(_set_code(context))
             return answer
+        finally:
+            self._running.calls.discard(task)
 
     def _status_of(self, error: Exception) -> tuple[RpcStatus, Exception | None]:
         """What the caller is told, and the error again if it is a bug."""

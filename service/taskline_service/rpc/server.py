@@ -38,6 +38,8 @@ SERVICE_NAMES = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 _CHECK_STORE_EVERY_S = 1.0
+# Of the grace at a shutdown: to tell the callers of what is not done.
+_LAST_WORDS_S = 0.2
 # A store that has not answered for so long is away.
 _CHECK_STORE_WITHIN_S = 2.0
 _OPTIONS = (
@@ -103,7 +105,8 @@ class RpcServer:
         self._hub = EventHub(store.redis, address, store.keys)
         self._catalog = TaskCatalog(self._directory, tasks)
         self._health = Health(SERVICE_NAMES)
-        self._server = grpc.aio.server(interceptors=[RpcInterceptor()], options=_options(sizes))
+        self._interceptor = RpcInterceptor()
+        self._server = grpc.aio.server(interceptors=[self._interceptor], options=_options(sizes))
         self._reflection = reflection
         self._tasks = TaskServicer(
             store,
@@ -151,11 +154,23 @@ class RpcServer:
                 for task in background:
                     task.cancel()
 
+    @property
+    def calls(self) -> int:
+        """How many calls are under way."""
+        return self._interceptor.calls
+
     async def drain(self, grace: timedelta) -> None:
         """Accept no more, end what waits, and give the rest `grace` to finish."""
         await self._health.drain()
         self._lifetime.drain(spread=min(2.0, grace.total_seconds() / 2))
-        await self._server.stop(grace.total_seconds())
+        stopping = asyncio.create_task(self._server.stop(grace.total_seconds()))
+        # What gRPC cuts off at the end of the grace would only be told that it was cancelled.
+        before = max(grace.total_seconds() - _LAST_WORDS_S, 0.0)
+        await asyncio.wait([stopping], timeout=before)
+        if self.calls:
+            log.warning("%d calls are not done after the grace: ended", self.calls)
+        self._interceptor.cut_off()
+        await stopping
 
     async def _watch_store(self) -> None:
         """Ready as long as the store takes writes; tells when that changes."""
