@@ -40,8 +40,8 @@ MOST_MS = 5.0
 ROUNDS = 20
 FILL_STEP = 1_000
 LARGEST_PAGE = 1_000
-TYPES = [f"type-{number}" for number in range(10)]
-QUEUES = [f"queue-{number}" for number in range(10)]
+TYPES = [f"type-{number}" for number in range(5)]
+QUEUES = [f"queue-{number}" for number in range(5)]
 LEASE = timedelta(hours=1)
 NO_TIME, SOON, LONG = timedelta(0), timedelta(milliseconds=1), timedelta(days=1)
 ALL_LABELS = {f"label-{number}": "x" for number in range(16)}

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 # With these, no call keeps the store busy for more than about 5 ms, be there a million tasks in
 # it: `python -m bench.script_time` measures it.
-ENQUEUES_PER_CALL = 100
-CLAIMS_PER_CALL = 64
-MOVES_PER_CALL = 50
-RECORDS_PER_CALL = 100
+ENQUEUES_PER_CALL = 50
+CLAIMS_PER_CALL = 32
+MOVES_PER_CALL = 30
+RECORDS_PER_CALL = 50
 BYTES_PER_CALL = 4 * 1024 * 1024
 
 _T = TypeVar("_T")
