@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 from taskline_service import logs, telemetry
@@ -132,20 +133,38 @@ class StopSignal:
     def __init__(self) -> None:
         self._received = asyncio.Event()
         self._starting = asyncio.current_task()
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
+        self._heard = False
+        self._when_overdue: tuple[timedelta, Callable[[], None]] | None = None
+        # Not by the event loop, which would not hear of it while task code holds it up.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._receive, number)
+            signal.signal(number, self._hear)
+
+    def when_overdue(self, limit: timedelta, end: Callable[[], None]) -> None:
+        """Have `end` called, in a thread, if the process still lives so long after the signal."""
+        self._when_overdue = limit, end
 
     async def wait(self) -> None:
         """Wait for it: what has been started is to run until then."""
         self._starting = None
         await self._received.wait()
 
-    def _receive(self, number: signal.Signals) -> None:
-        if self._received.is_set():
-            log.warning("%s again: ending at once", number.name)
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        """In the main thread, between any two steps of Python code."""
+        if self._heard:
+            log.warning("%s again: ending at once", signal.Signals(number).name)
             os._exit(_EXIT_AT_ONCE)
-        log.info("%s: ending in order", number.name)
+        self._heard = True
+        log.info("%s: ending in order", signal.Signals(number).name)
+        if self._when_overdue is not None:
+            limit, end = self._when_overdue
+            timer = threading.Timer(limit.total_seconds(), end)
+            timer.daemon = True
+            timer.start()
+        with suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._receive)
+
+    def _receive(self) -> None:
         self._received.set()
         if self._starting is not None:
             self._starting.cancel()

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 # After the grace: for tasks to notice that they are interrupted, and for giving them back.
 # Within two seconds after the grace the process is gone.
 _RELEASE_TIME = timedelta(seconds=1.5)
+# After the grace: if even the event loop does not go on by then, a thread ends the process.
+_END_LIMIT = timedelta(seconds=2)
 _HOST_CHARACTERS = 24
 
 
@@ -69,6 +71,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
             trace=telemetry.attempt_trace,
             owns_process=True,
         )
+        stop_signal.when_overdue(config.grace + _END_LIMIT, worker.end_process)
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(upkeep.run())
             working = group.create_task(worker.run())

@@ -57,3 +57,11 @@ async def forked(ctx: TaskContext) -> int:
         threading.Thread(target=time.sleep, args=(_LONG_S,)).start()
         await asyncio.Event().wait()
     return ctx.attempt
+
+
+@tasks.task("blocking")
+async def blocking(ctx: TaskContext) -> int:
+    """The first attempt holds up the event loop."""
+    if ctx.attempt == 1:
+        time.sleep(_LONG_S)  # noqa: ASYNC251  # that is the point
+    return ctx.attempt

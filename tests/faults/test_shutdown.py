@@ -65,6 +65,10 @@ class Program:
         caught = int(status.partition("SigCgt:")[2].split()[0], 16)
         return bool(caught & 1 << (signal.SIGTERM - 1))
 
+    def interrupt(self) -> None:
+        """As Ctrl-C does; does not wait for the end."""
+        self._process.send_signal(signal.SIGINT)
+
     async def end(self) -> tuple[int, float, str]:
         """Tell it to end; returns its exit code, how long it took, and what it has said."""
         began = time.monotonic()
@@ -140,7 +144,7 @@ async def test_servers_told_to_end_at_any_moment_end_in_time_and_lose_nothing(si
     assert await site.lost() == 0
 
 
-@pytest.mark.parametrize("task_types", [["deaf", "sleeping"], ["pooled"], ["forked"]])
+@pytest.mark.parametrize("task_types", [["deaf", "sleeping"], ["pooled"], ["forked"], ["blocking"]])
 async def test_tasks_that_do_not_stop_are_given_back_all_the_same(
     site: Site, task_types: list[str]
 ) -> None:
@@ -154,6 +158,17 @@ async def test_tasks_that_do_not_stop_are_given_back_all_the_same(
         assert took < GRACE_S + END_S + NOISE_S, output
     assert (await counts(site))[TaskState.QUEUED] == len(task_types)
     assert await site.lost() == 0
+
+
+async def test_a_second_signal_ends_a_worker_whose_event_loop_is_held_up(site: Site) -> None:
+    await enqueue_all(site, "blocking")
+    async with Program.running(site, "worker") as worker:
+        await until_running(site, 1)
+        worker.interrupt()
+        code, took, output = await worker.end()
+
+    assert code == 130, output
+    assert took < NOISE_S, output
 
 
 async def test_a_worker_that_cannot_give_its_tasks_back_says_so_and_ends_all_the_same(

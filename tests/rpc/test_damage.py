@@ -82,3 +82,17 @@ async def test_bulk_operations_pass_over_it(damaged: Stack) -> None:
     cancelled = await damaged.admin.CancelTasks(admin.CancelTasksRequest(filter=pb.TaskFilter()))
 
     assert cancelled.count == 2
+
+
+async def test_what_the_store_refuses_for_its_damage_is_told_without_its_words_and_logged(
+    damaged: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    await damaged.store.redis.call("DEL", damaged.store.keys.prefix + b"lines")
+    await damaged.store.redis.call("SET", damaged.store.keys.prefix + b"lines", "x")
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await damaged.stub.ListTasks(pb.ListTasksRequest())
+
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert refused.value.details() == "internal error; the server's log has it"
+    assert "WRONGTYPE" in caplog.text

@@ -222,3 +222,29 @@ async def test_a_task_that_failed_for_its_lost_input_says_so(store: TaskStore) -
     assert task.error is not None
     assert task.error.error_type is ErrorType.STORAGE
     assert "cannot be understood" in task.error.message
+
+
+@damaged_record
+async def test_lists_that_look_at_each_task_pass_over_damaged_records(
+    store: TaskStore, commands: Commands
+) -> None:
+    await enqueue(store, *(new_task(name, labels={"k": "v"}) for name in ("a", "bad", "b")))
+    await damage(store, commands)
+
+    for query in (ListQuery(labels={"k": "v"}), ListQuery(min_attempts=0, max_create_us=2**52)):
+        page = await store.list(query, count=10)
+        assert [task.id for task in page.tasks] == ["b", "a"]
+
+
+@damaged_spec
+async def test_a_task_that_nobody_could_execute_is_not_put_back(
+    store: TaskStore, commands: Commands
+) -> None:
+    await store.complete([Completion(await claimed(store, "bad"), b"1")])
+    await damage(store, commands)
+
+    with pytest.raises(TaskDamaged):
+        await store.retry("bad")
+
+    assert await state_of(store, "bad") == TaskState.COMPLETED
+    assert await store.redis.call("GET", store.keys.prefix + b"r:bad") == b"1"

@@ -1,7 +1,7 @@
 """How far a watch by filter has come in the order of all events, which its tokens tell.
 
-The snapshot of a task is read after its first event was heard, so it may be ahead of the
-stream: what it has told already is then passed over, also by whoever continues.
+Where the first that is heard of a task is its end, its snapshot is read after that, so it may be
+ahead of the stream: what it has told already is then passed over, also by whoever continues.
 """
 
 from collections import deque
@@ -100,10 +100,6 @@ class Course:
         if ahead is None or event.revision > ahead.revision:
             return False
         return not (ahead.end_owed and isinstance(event.change, End))
-
-    def snapshot_was_ahead(self, task: Task) -> None:
-        """The snapshot of a task told more than has been passed."""
-        self._ahead.append(_ahead(task))
 
     def end_is_owed(self, task: Task) -> None:
         """The snapshot of a task told more than has been passed, all but its end."""

@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.limits import MAX_FOLLOWED_BY_FILTER
+from taskline_service.rpc.as_it_was import as_it_was
 from taskline_service.rpc.filter_course import Course
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.pacing import Pacing
@@ -113,14 +114,12 @@ class FilterTelling:
             return
         gap = self._forgot and not event.begins and task.id not in self._known
         self.pacing.forget(task.id)
-        message = snapshot_of(task, gap=gap)
-        if not task.state.terminal:
-            self._learn(task.id, _Standing.FOLLOWED, task.revision)
+        if not isinstance(event.change, End):
+            self._learn(task.id, _Standing.FOLLOWED, event.revision)
             self._course.passed(event)
-            if task.revision > event.revision:
-                self._course.snapshot_was_ahead(task)
-            yield self._with_token(message)
+            yield self._with_token(snapshot_of(as_it_was(task, event), gap=gap))
             return
+        message = snapshot_of(task, gap=gap)
         # Who continues behind the snapshot finds the end in the log.
         self._learn(task.id, _Standing.ENDED, task.revision)
         self._course.end_is_owed(task)

@@ -84,7 +84,8 @@ class FilterWatch:
             events, caught_up, came_to = self._take(mailbox), False, 0
             if not events and self._log_read is None:
                 self._course.settle(self._hub.revision)
-                if not await self._wait(mailbox):  # nothing that is wanted; other things perhaps
+                # Nothing that is wanted may have come meanwhile, but other things.
+                if not await self._wait(mailbox) and mailbox.empty:
                     self._course.settle(self._hub.revision)
         async for message in self._telling.of(self._course.new(events, came_to)):
             yield message

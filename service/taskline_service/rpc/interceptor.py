@@ -16,7 +16,7 @@ import grpc.aio
 
 from taskline_service import telemetry
 from taskline_service.errors import InvalidInput, ServerDraining, TasklineError
-from taskline_service.rpc.status import RpcStatus, internal_status, to_status
+from taskline_service.rpc.status import RpcStatus, code_of, internal_status, to_status
 from taskline_service.store import answered_by
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class _Method:
         # A task group wraps even a single error; that one is meant.
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
-        if isinstance(error, TasklineError):
+        if isinstance(error, TasklineError) and code_of(error) is not grpc.StatusCode.INTERNAL:
             return RpcStatus(to_status(error)), None
         trace_id = telemetry.current_trace_id()
         log.error("%s: failed, trace %s", self._name, trace_id or "unknown", exc_info=error)

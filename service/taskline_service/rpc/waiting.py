@@ -54,11 +54,11 @@ async def outcome(
     # The mailbox comes first: an end right after the first look is not missed.
     with hub.watch([task_id]) as mailbox, lifetime.woken(mailbox.wake):
         task, result = await store.get_outcome(task_id)
-        while not task.state.terminal:
-            if not await _something_happens(mailbox, deadline):
-                break
+        in_time = wait > 0
+        while in_time and not task.state.terminal:
+            in_time = await _something_happens(mailbox, deadline)
             lifetime.check()
-            task, result = await store.get_outcome(task_id)
+            task, result = await store.get_outcome(task_id)  # as it is now, also if time is over
         return task, result
 
 

@@ -72,6 +72,11 @@ class Mailbox:
         self._count += 1
         self._arrived.set()
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self._events
+
     def take(self) -> Event | None:
         """The next event, if there is one."""
         if not self._events:

@@ -19,7 +19,12 @@ _STORE_LIMIT_S = 5.0
 
 
 def end_process(
-    outcome: Outcome | None, others: Sequence[Claim], *, address: RedisAddress, store: TaskStore
+    outcome: Outcome | None,
+    others: Sequence[Claim],
+    *,
+    address: RedisAddress,
+    store: TaskStore,
+    exit_code: int = EXIT_CODE,
 ) -> NoReturn:
     """Record how the culprit ended, give the other tasks back, and end: somebody has to start anew.
 
@@ -30,9 +35,10 @@ def end_process(
         asyncio.run(_record(outcome, others, address, store))
     except (TasklineError, TimeoutError) as error:
         log.error("its tasks are left to their leases: %s", error)
+        exit_code = exit_code or 1
     finally:
         logging.shutdown()
-        os._exit(EXIT_CODE)
+        os._exit(exit_code)
 
 
 async def _record(

@@ -351,6 +351,12 @@ class Worker:
             )
             attempt.stop(StopReason.OVERDUE)
 
+    def end_process(self) -> None:
+        """Give back what runs, and end: for a thread, when the event loop does not go on."""
+        log.error("the event loop is held up, and the grace is over")
+        claims = [attempt.claim for attempt in list(self._running.values())]
+        end_process(None, claims, address=self._address, store=self._store, exit_code=0)
+
     def _give_up(self, culprit: Attempt) -> None:
         """From the thread of the loop's watch: nothing here will run again."""
         log.error("%s holds up the event loop, and cannot be stopped", _about(culprit.claim))

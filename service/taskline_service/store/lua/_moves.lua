@@ -142,7 +142,7 @@ local function remove(task)
     forget_failed(task)
   end
   if redis.call('HGET', PREFIX .. 't:' .. id, 'lb') then
-    local spec = unpacked(read_first(PREFIX .. 's:' .. id)) or {}
+    local spec = read_spec(id) or {}
     for name, value in pairs(spec.l or {}) do
       redis.call('ZREM', label_index(name .. '=' .. value), id)
     end

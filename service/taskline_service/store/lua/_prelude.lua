@@ -124,6 +124,12 @@ local function read_first(key)
   return string.sub(start, 5, length + 4)
 end
 
+-- What was enqueued, without its input; nil if that cannot be understood.
+local function read_spec(id)
+  local spec = unpacked(read_first(PREFIX .. 's:' .. id))
+  return type(spec) == 'table' and spec.p and spec or nil
+end
+
 local function set_of(list)
   local set = {}
   for _, member in ipairs(list) do

@@ -66,7 +66,7 @@ local function check(entry)
     return { status = 'created' }
   end
   local task = load(entry.id)
-  local spec = task and unpacked(read_first(PREFIX .. 's:' .. entry.id))
+  local spec = task and read_spec(entry.id)
   if not spec then
     return { status = 'damaged' }
   end

@@ -19,7 +19,9 @@ for _, id in ipairs(ids) do
     remove(task)
   end
 end
-local forgotten = redis.call('ZRANGEBYSCORE', PREFIX .. 'types_seen', '-inf', now - args.record_ttl,
+-- Longer than from one heartbeat of a worker to the next, however short records are kept.
+local TYPES_KEPT = 60000000
+local forgotten = redis.call('ZRANGEBYSCORE', PREFIX .. 'types_seen', '-inf', now - math.max(args.record_ttl, TYPES_KEPT),
   'LIMIT', 0, args.count)
 for _, name in ipairs(forgotten) do
   redis.call('ZREM', PREFIX .. 'types_seen', name)

@@ -57,14 +57,14 @@ end
 
 -- Whether the fields of a task meet what no index was asked for.
 local function meets(id)
-  local state, line, ended, attempts, error_type, worker =
-    unpack(redis.call('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'ea', 'at', 'et', 'wo'))
-  if not state or not states[state] then
+  local fields = read('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'ea', 'at', 'et', 'wo') or {}
+  local state, line, ended, attempts, error_type, worker = unpack(fields, 1, 6)
+  if not state or not states[state] or not line then
     return false
   end
   local task_type, queue = split_line(line)
   ended, attempts = tonumber(ended or nil), tonumber(attempts or 0)
-  return (not types or types[task_type]) and (not queues or queues[queue])
+  return attempts and (not types or types[task_type]) and (not queues or queues[queue])
     and (not asked.min_end or ended and ended >= asked.min_end)
     and (not asked.max_end or ended and ended < asked.max_end)
     and attempts >= (asked.min_attempts or 0)

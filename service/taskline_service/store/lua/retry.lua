@@ -41,6 +41,8 @@ for i, id in ipairs(args.ids) do
   answers[i] = task and task.state or absent
   if task and redis.call('HGET', PREFIX .. 't:' .. id, 'ry') == args.call then
     answers[i] = true  -- this very call: its answer got lost
+  elseif task and states[task.state] and not read_spec(id) then
+    answers[i] = 'damaged'  -- nobody could execute it
   elseif task and states[task.state] then
     put_back(task, now + i - 1)  -- one microsecond apart, so that they keep their order
     answers[i] = true
