@@ -36,11 +36,14 @@ async def enqueue_batch(
     # All are written down before the first call: what cannot be is refused at once.
     for batch in batches([enqueue_request(request) for request in requests]):
         answer = await _send(connection, batch, before=len(handles))
-        handles += [
-            TaskHandle(connection, entry.task.id, created=entry.created)
-            for entry in answer.responses
-        ]
+        handles += [handle_from(connection, entry) for entry in answer.responses]
     return handles
+
+
+def handle_from(connection: Connection, answer: service.EnqueueResponse) -> TaskHandle[Any]:
+    """The handle of the task that was enqueued, or found."""
+    task = answer.task
+    return TaskHandle(connection, task.id, created=answer.created, enqueued=task)
 
 
 async def _send(

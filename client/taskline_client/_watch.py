@@ -8,6 +8,7 @@ from typing import Protocol
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
+from taskline_client._convert import state_from
 from taskline_client._patience import Patience
 from taskline_client.errors import Unavailable
 
@@ -34,9 +35,17 @@ class _Untold:
 
 
 async def follow(
-    connection: Connection, request: service.WatchRequest, outages: Outages | None = None
+    connection: Connection,
+    request: service.WatchRequest,
+    outages: Outages | None = None,
+    *,
+    enqueued: pb.Task | None = None,
 ) -> AsyncGenerator[pb.TaskEvent, None]:
     """Every event, heartbeats included, each once, until the server ends the watch.
+
+    Without a token in the request it begins with the tasks as they are now; or
+    with the one task as an answer to Enqueue had it (`enqueued`), and then tells
+    all that happened since.
 
     Raises:
         Unavailable: No server within the connection's timeout at the start, or
@@ -44,6 +53,9 @@ async def follow(
     """
     here = service.WatchRequest()
     here.CopyFrom(request)
+    if enqueued is not None and _leads_on(enqueued):
+        here.resume_token = enqueued.resume_token
+        yield _snapshot_of(enqueued)
     patience = Patience(connection.timeout)
     outage = _Outage(outages or _Untold())
     while True:
@@ -64,6 +76,21 @@ async def follow(
             outage.failed(error)
             if not await patience.pause(error):
                 raise
+
+
+def _leads_on(task: pb.Task) -> bool:
+    """Whether its token leads to its end: after that, nothing more is told of a task."""
+    return bool(task.resume_token) and not state_from(task.state).terminal
+
+
+def _snapshot_of(task: pb.Task) -> pb.TaskEvent:
+    """As a server would begin; only the sequence is not in the answer to Enqueue."""
+    return pb.TaskEvent(
+        task_id=task.id,
+        event_time=task.update_time if task.HasField("update_time") else None,
+        resume_token=task.resume_token,
+        snapshot=pb.TaskEvent.Snapshot(task=task),
+    )
 
 
 class _Outage:

@@ -17,7 +17,7 @@ from taskline_client._convert_deployment import (
     task_type_from,
     worker_from,
 )
-from taskline_client._enqueue import enqueue_batch, request_for
+from taskline_client._enqueue import enqueue_batch, handle_from, request_for
 from taskline_client._pages import pages
 from taskline_client._requests import enqueue_request, task_filter
 from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
@@ -98,7 +98,7 @@ class TaskClient:
         """
         request = enqueue_request(request_for(task_type, input, options, arguments))
         answer = await self._connection.call(self._connection.tasks.Enqueue, request)
-        return TaskHandle(self._connection, answer.task.id, created=answer.created)
+        return handle_from(self._connection, answer)
 
     async def enqueue_many(self, requests: Iterable[EnqueueRequest]) -> list[TaskHandle[Any]]:
         """Hand over many tasks in few calls; the handles come in the same order.
@@ -125,12 +125,15 @@ class TaskClient:
         return await self.handle(task_id).cancel(reason)
 
     def watch(self, *task_ids: str, resume_token: str = "") -> AsyncGenerator[TaskEvent, None]:
-        """Follow up to 1000 tasks at once, until all have ended; as TaskHandle.watch.
+        """Follow up to 1000 tasks at once, until all have ended.
+
+        As TaskHandle.watch of tasks by their ids: what happened before is in
+        their Snapshots, but for log lines and outputs.
 
         Args:
             task_ids: All must exist.
             resume_token: Go on after the event that had this token, of a watch of
-                the same tasks.
+                the same tasks; or from a Task that has it.
         """
         request = service.WatchRequest(task_ids=task_ids, resume_token=resume_token)
         return watch(self._connection, request)

@@ -12,7 +12,8 @@ class _Happened:
     """What all events tell."""
 
     task_id: str
-    # Grows with each event of one task; may skip values.
+    # Grows with each event of one task; may skip values. 0 in the snapshot with
+    # which the watch of a task begins that this client has enqueued.
     sequence: int
     event_time: datetime | None
     # Where a later watch of the same tasks can continue.

@@ -26,8 +26,17 @@ class TaskHandle(Generic[R]):
     Comes from a TaskClient and works as long as that is open.
     """
 
-    def __init__(self, connection: Connection, task_id: str, *, created: bool = True) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        task_id: str,
+        *,
+        created: bool = True,
+        enqueued: pb.Task | None = None,
+    ) -> None:
         self._connection = connection
+        # As the answer to Enqueue had it, if this comes from there.
+        self._enqueued = enqueued
         self.id = task_id
         # False if enqueue found the task that another request had made.
         self.created = created
@@ -74,13 +83,19 @@ class TaskHandle(Generic[R]):
     def watch(self) -> AsyncGenerator[TaskEvent, None]:
         """Follow the task: a Snapshot first, Ended last, as they happen.
 
+        The handle that `enqueue` gave tells everything, from the task as it was
+        then, however late this is called. That of `TaskClient.handle` tells what
+        happens from now on: what was before is in the Snapshot, but for log lines
+        and outputs, which ListTaskEvents of the service has.
+
         Goes on by itself when the server restarts or another one takes over.
 
         Raises:
             TaskNotFound: There is no such task.
             Unavailable: No server could be found again.
         """
-        return watch(self._connection, service.WatchRequest(task_ids=[self.id]))
+        request = service.WatchRequest(task_ids=[self.id])
+        return watch(self._connection, request, enqueued=self._enqueued)
 
     async def cancel(self, reason: str = "") -> Task:
         """Ask the task to stop; one that has ended stays as it is.
@@ -100,11 +115,11 @@ class TaskHandle(Generic[R]):
 
 
 async def watch(
-    connection: Connection, request: service.WatchRequest
+    connection: Connection, request: service.WatchRequest, *, enqueued: pb.Task | None = None
 ) -> AsyncGenerator[TaskEvent, None]:
     """The events of a watch as values; heartbeats stay inside."""
     request.payload_format = pb.PAYLOAD_FORMAT_JSON_BYTES
-    async with aclosing(follow(connection, request)) as events:
+    async with aclosing(follow(connection, request, enqueued=enqueued)) as events:
         async for event in events:
             if happened := event_from(event):
                 yield happened

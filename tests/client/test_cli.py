@@ -382,6 +382,28 @@ async def test_run_follows_the_task_and_prints_its_result(serve: Serve) -> None:
     assert ran == Ran(0, "[1]\n", "t QUEUED demo.sleep\nt COMPLETED\n")
 
 
+async def test_run_shows_what_happened_before_it_could_watch(serve: Serve) -> None:
+    async def enqueue(request: service.EnqueueRequest, _: Context) -> service.EnqueueResponse:
+        task = pb.Task(id="t", task_type=request.task_type, state=pb.Task.STATE_QUEUED)
+        task.resume_token = "1"
+        return service.EnqueueResponse(task=task, created=True)
+
+    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        if request.resume_token == "1":
+            yield pb.TaskEvent(task_id="t", output=pb.Payload(json_bytes=b"7"))
+        yield completed("t", b"[1]")
+
+    done = service.GetResultResponse(
+        task=pb.Task(id="t", state=pb.Task.STATE_COMPLETED),
+        result=pb.Payload(json_bytes=b"[1]"),
+    )
+    server = await serve(Enqueue=enqueue, Watch=watch, GetResult=answering(done))
+
+    ran = await taskline("run", "demo.any", address=server.address)
+
+    assert ran == Ran(0, "[1]\n", "t QUEUED demo.any\nt output: 7\nt COMPLETED\n")
+
+
 async def test_list_prints_aligned_columns_and_the_next_page(serve: Serve) -> None:
     requests: list[service.ListTasksRequest] = []
 

@@ -1,7 +1,7 @@
 """Following tasks: typed events, and streams that go on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -11,12 +11,14 @@ from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import (
     Ended,
+    EnqueueRequest,
     LogLine,
     ProgressReported,
     Snapshot,
     StateChanged,
     TaskClient,
     TaskEvent,
+    TaskHandle,
     TaskNotFound,
     TaskState,
     UnknownEvent,
@@ -59,6 +61,88 @@ async def test_what_only_a_newer_server_knows_does_no_harm(connect: Connect) -> 
 
     assert isinstance(unknown, UnknownEvent)
     assert isinstance(first, Snapshot) and first.task.state is TaskState.UNKNOWN
+
+
+def answer(state: pb.Task.State.ValueType, token: str) -> service.EnqueueResponse:
+    task = pb.Task(id="t", task_type="demo.sleep", state=state, resume_token=token)
+    task.update_time.FromSeconds(1_700_000_000)
+    return service.EnqueueResponse(task=task, created=False)
+
+
+async def enqueue_one(client: TaskClient) -> TaskHandle[Any]:
+    return await client.enqueue("demo.sleep")
+
+
+async def enqueue_one_of_many(client: TaskClient) -> TaskHandle[Any]:
+    (handle,) = await client.enqueue_many([EnqueueRequest("demo.sleep")])
+    return handle
+
+
+@pytest.mark.parametrize("enqueue", [enqueue_one, enqueue_one_of_many])
+async def test_the_watch_of_an_enqueued_task_tells_all_since_the_answer_each_once(
+    connect: Connect, enqueue: Callable[[TaskClient], Awaitable[TaskHandle[Any]]]
+) -> None:
+    tokens: list[str] = []
+    enqueued = answer(pb.Task.STATE_QUEUED, token="1")
+
+    async def accept(_: service.EnqueueRequest, __: Context) -> service.EnqueueResponse:
+        return enqueued
+
+    async def accept_many(
+        _: service.BatchEnqueueRequest, __: Context
+    ) -> service.BatchEnqueueResponse:
+        return service.BatchEnqueueResponse(responses=[enqueued])
+
+    async def watch(request: service.WatchRequest, context: Context) -> AsyncIterator[pb.TaskEvent]:
+        tokens.append(request.resume_token)
+        if len(tokens) == 1:
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+        if len(tokens) == 2:
+            yield progress("t", 1, 2, token="2")
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+        yield completed("t", b"0", token="3")
+
+    client = await connect(Enqueue=accept, BatchEnqueue=accept_many, Watch=watch)
+
+    events = [event async for event in (await enqueue(client)).watch()]
+
+    assert [type(event) for event in events] == [Snapshot, ProgressReported, Ended]
+    assert tokens == ["1", "1", "2"]
+    sequences = [event.sequence for event in events]
+    assert sequences == sorted(set(sequences))
+    first = events[0]
+    assert isinstance(first, Snapshot) and first.task.state is TaskState.QUEUED
+    assert first.event_time == first.task.update_time is not None
+    assert (first.task_id, first.resume_token, first.gap) == ("t", "1", False)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(answer(pb.Task.STATE_COMPLETED, token="9"), id="ended"),
+        pytest.param(answer(pb.Task.STATE_RUNNING, token=""), id="no token"),
+    ],
+)
+async def test_where_no_token_leads_to_the_end_the_server_gives_the_snapshot(
+    connect: Connect, found: service.EnqueueResponse
+) -> None:
+    tokens: list[str] = []
+
+    async def enqueue(_: service.EnqueueRequest, __: Context) -> service.EnqueueResponse:
+        return found
+
+    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        tokens.append(request.resume_token)
+        yield snapshot("t", found.task.state)
+        yield completed("t", b"0")
+
+    client = await connect(Enqueue=enqueue, Watch=watch)
+    handle = await client.enqueue("demo.sleep")
+
+    events = [event async for event in handle.watch()]
+
+    assert [type(event) for event in events] == [Snapshot, Ended]
+    assert tokens == [""]
 
 
 async def test_a_broken_watch_goes_on_after_the_last_event(connect: Connect) -> None:

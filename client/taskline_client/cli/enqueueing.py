@@ -51,7 +51,7 @@ def run(address: str, task: NewTask, output: Output) -> None:
     async def work(connection: Connection) -> int:
         answer = await connection.call(connection.tasks.Enqueue, task.request())
         task_id = answer.task.id
-        code = await follow_tasks(connection, [task_id], output)
+        code = await follow_tasks(connection, [task_id], output, enqueued=answer.task)
         if output is not Output.TABLE or code != Exit.OK:
             return code
         request = service.GetResultRequest(task_id=task_id, payload_format=payload_format(output))

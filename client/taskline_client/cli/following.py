@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -52,21 +52,30 @@ def watch(address: str, task_ids: Sequence[str], output: Output) -> None:
     run_connected(address, work)
 
 
-async def follow_tasks(connection: Connection, task_ids: Sequence[str], output: Output) -> int:
-    """Until all have ended, or Ctrl-C, which stops this and not the tasks."""
+async def follow_tasks(
+    connection: Connection,
+    task_ids: Sequence[str],
+    output: Output,
+    *,
+    enqueued: pb.Task | None = None,
+) -> int:
+    """Until all have ended, or Ctrl-C, which stops this and not the tasks.
+
+    Shows what happens from now on; of the one that was just `enqueued`, everything.
+    """
     request = service.WatchRequest(task_ids=task_ids, payload_format=payload_format(output))
     try:
-        return await _follow(connection, request, output)
+        return await _show_all(follow(connection, request, _Outages(), enqueued=enqueued), output)
     except asyncio.CancelledError:
         tell("stopped watching; the task goes on. Come back with:")
         tell(f"  taskline watch --address {connection.address} {' '.join(task_ids)}")
         sys.exit(_INTERRUPTED)
 
 
-async def _follow(connection: Connection, request: service.WatchRequest, output: Output) -> int:
+async def _show_all(watch: AsyncGenerator[pb.TaskEvent, None], output: Output) -> int:
     codes: set[Exit] = set()
     with _board_for(output) as board:
-        async with aclosing(follow(connection, request, _Outages())) as events:
+        async with aclosing(watch) as events:
             async for message in events:
                 _show(message, board, output)
                 if message.WhichOneof("event") == "ended":
