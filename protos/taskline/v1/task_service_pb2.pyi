@@ -412,7 +412,9 @@ class RunRequest(_message.Message):
     payload_format: _task_pb2.PayloadFormat.ValueType
     """Optional. How payloads are written in the answers."""
     cancel_on_disconnect: _builtins.bool
-    """Optional. Cancel the task if this call ends before the task does."""
+    """Optional. Cancel the task if the caller ends this call, or its deadline does,
+    before the task has ended. Not if the server goes: the stream can be continued.
+    """
     @_builtins.property
     def enqueue(self) -> Global___EnqueueRequest:
         """Required. What to enqueue."""
@@ -773,7 +775,8 @@ class WatchRequest(_message.Message):
     @_builtins.property
     def min_progress_interval(self) -> _duration_pb2.Duration:
         """Optional. Send at most one progress event per task in this span; the latest
-        wins. Default 100 ms, at least 20 ms. State changes are never held back.
+        wins. Default 100 ms, at least 20 ms. Nothing else is ever held back: what is
+        held back of a task's progress is sent before any other event of the task.
         """
 
     @_builtins.property

@@ -19,9 +19,7 @@ def as_it_was(task: Task, event: Event) -> Task:
         revision=event.revision,
         update_us=event.event_us,
         cancel_request_us=_until(task.cancel_request_us, event),
-        progress=task.progress
-        if task.progress and _until(task.progress.update_us, event)
-        else None,
+        progress=reported if reported and _until(reported.update_us, event) else None,
         error=None,
         end_us=0,
         result_size=0,

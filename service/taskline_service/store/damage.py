@@ -57,4 +57,5 @@ class DamageReport:
         """Tell of something that was passed over, such as "task a"."""
         if what not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(what)
-            log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, reason)
+            kind = type(reason).__name__
+            log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, kind)
