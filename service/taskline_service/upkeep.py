@@ -13,7 +13,6 @@ from datetime import timedelta
 from taskline_service.errors import TasklineError
 from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
-from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.values import Upkept
 
 log = logging.getLogger(__name__)
@@ -22,6 +21,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 0.5
 SHORTEST_PAUSE_S = 0.005
 PAUSE_IN_TROUBLE_S = 1.0
+RECLAIMS_PER_PASS = 6
 # After an outage: every worker that lives has renewed by then, however long its leases are.
 RECLAIM_HOLD = timedelta(seconds=10)
 
@@ -74,14 +74,22 @@ class Upkeep:
                 log.debug("%d tasks %s", upkept.count, what)
             for task_id in upkept.dangling:
                 log.error("task %s: was due, but its record is gone or says otherwise", task_id)
-            if upkept.count < MOVES_PER_CALL:
+            if upkept.wait is None or upkept.wait > timedelta(0):
                 return upkept.wait
 
     async def _reclaim(self) -> None:
-        for reclaimed in await self._store.reclaim(retry_delay=delay_after_loss(), hold=self._hold):
+        """Not all at once, where many were lost: they come again together."""
+        for _ in range(RECLAIMS_PER_PASS):
+            if not await self._reclaim_some():
+                return
+
+    async def _reclaim_some(self) -> bool:
+        taken_back = await self._store.reclaim(retry_delay=delay_after_loss(), hold=self._hold)
+        for reclaimed in taken_back:
             log.warning(
                 "task %s: taken back from %s, which vanished; now %s",
                 reclaimed.task_id,
                 reclaimed.worker,
                 reclaimed.state,
             )
+        return bool(taken_back)

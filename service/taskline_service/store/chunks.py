@@ -6,10 +6,12 @@ from typing import TypeVar
 
 # With these, no call keeps the store busy for more than about 5 ms, be there a million tasks in
 # it: `python -m bench.script_time` measures it.
-ENQUEUES_PER_CALL = 50
-CLAIMS_PER_CALL = 32
+ENQUEUES_PER_CALL = 40
+CLAIMS_PER_CALL = 24
 MOVES_PER_CALL = 30
-RECORDS_PER_CALL = 50
+# Of those that write or remove a story, an error or a result.
+LONG_MOVES_PER_CALL = 15
+RECORDS_PER_CALL = 25
 BYTES_PER_CALL = 4 * 1024 * 1024
 
 _T = TypeVar("_T")

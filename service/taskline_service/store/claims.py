@@ -6,7 +6,7 @@ from typing import Any
 
 from taskline_service.errors import TaskDamaged
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
-from taskline_service.store.chunks import CLAIMS_PER_CALL, chunks
+from taskline_service.store.chunks import CLAIMS_PER_CALL, LONG_MOVES_PER_CALL, chunks
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
@@ -124,7 +124,8 @@ class Claims(Scripted):
     async def fail(self, failures: Sequence[Failure]) -> list[Verdict]:
         """Record failed attempts; those with a delay are tried again after it."""
         verdicts = list[Verdict]()
-        for chunk in chunks(failures, [len(f.error.traceback) for f in failures]):
+        sizes = [len(f.error.traceback) for f in failures]
+        for chunk in chunks(failures, sizes, most=LONG_MOVES_PER_CALL):
             outcomes = [
                 _held(f.claim)
                 | {

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.limits import MAX_SPARED
-from taskline_service.store.chunks import MOVES_PER_CALL
+from taskline_service.store.chunks import LONG_MOVES_PER_CALL, MOVES_PER_CALL
 from taskline_service.store.records import error_to_fields, from_us, to_us
 from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Reclaimed, Upkept
@@ -19,7 +19,7 @@ class Due(Scripted):
         reply = await self._script("promote", {"count": count})
         return _upkept(reply[b"promoted"], reply)
 
-    async def queue_timeout(self, count: int = MOVES_PER_CALL) -> Upkept:
+    async def queue_timeout(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
         """Fail tasks that no worker started in time."""
         error = TaskError(
             error_type=ErrorType.QUEUE_TIMEOUT,
@@ -35,7 +35,7 @@ class Due(Scripted):
 
     async def reclaim(
         self,
-        count: int = MOVES_PER_CALL,
+        count: int = LONG_MOVES_PER_CALL,
         *,
         retry_delay: timedelta,
         hold: timedelta = timedelta(0),
@@ -64,7 +64,7 @@ class Due(Scripted):
             for r in await self._script("reclaim", args)
         ]
 
-    async def expire(self, count: int = MOVES_PER_CALL) -> Upkept:
+    async def expire(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
         """Drop results and records whose time is over."""
         args = {"count": count, "record_ttl": self._record_ttl_us}
         reply = await self._script("expire", args)

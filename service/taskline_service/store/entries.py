@@ -29,7 +29,7 @@ def entry_of(new: NewTask) -> dict[str, Any]:
 
 
 # A label costs the store about as much time as this much more of an input.
-_BYTES_PER_LABEL = 4096
+_BYTES_PER_LABEL = 8192
 
 
 def sizes_of(entries: Sequence[dict[str, Any]]) -> list[int]:

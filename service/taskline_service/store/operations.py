@@ -1,10 +1,10 @@
 """What users and operators do with tasks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from taskline_service.errors import TaskDamaged, TaskNotFound, TaskNotTerminal
-from taskline_service.store.chunks import chunks
+from taskline_service.store.chunks import LONG_MOVES_PER_CALL, chunks
 from taskline_service.store.records import error_to_fields
 from taskline_service.store.scripted import Scripted, new_call
 from taskline_service.task import TERMINAL_STATES, ErrorType, TaskError, TaskState
@@ -26,9 +26,7 @@ class Operations(Scripted):
         self, task_ids: Sequence[str], *, states: Iterable[TaskState], reason: str = ""
     ) -> int:
         """Ask those to stop that are in one of these states; returns how many were not before."""
-        return _changed(
-            [await self._cancel(chunk, reason, states) for chunk in _steps_of(task_ids)]
-        )
+        return _changed([await self._cancel(chunk, reason, states) for chunk in chunks(task_ids)])
 
     async def _cancel(
         self, task_ids: Sequence[str], reason: str, states: Iterable[TaskState] | None = None
@@ -52,7 +50,8 @@ class Operations(Scripted):
 
     async def retry_many(self, task_ids: Sequence[str], *, states: Iterable[TaskState]) -> int:
         """Put those back that ended in one of these states, in order; returns how many."""
-        return _changed([await self._retry(chunk, states) for chunk in _steps_of(task_ids)])
+        steps = chunks(task_ids, most=LONG_MOVES_PER_CALL)
+        return _changed([await self._retry(chunk, states) for chunk in steps])
 
     async def _retry(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
         # The nonce tells a call that is made again, because its answer got lost.
@@ -70,7 +69,7 @@ class Operations(Scripted):
 
     async def delete_many(self, task_ids: Sequence[str], *, states: Iterable[TaskState]) -> int:
         """Remove those that ended in one of these states; returns how many."""
-        return _changed([await self._delete(chunk, states) for chunk in _steps_of(task_ids)])
+        return _changed([await self._delete(chunk, states) for chunk in chunks(task_ids)])
 
     async def _delete(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
         args = {"ids": list(task_ids), "states": list(states)}
@@ -79,10 +78,6 @@ class Operations(Scripted):
 
 def _cancelled(reason: str) -> TaskError:
     return TaskError(error_type=ErrorType.CANCELLED, message=reason or "the task was cancelled")
-
-
-def _steps_of(task_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return chunks(task_ids)
 
 
 def _changed(answers: Iterable[list[Any]]) -> int:

@@ -9,7 +9,7 @@
 -- Returns { rev, records, total (nil: that would need a scan), more, after = { create, id } }.
 
 local CHUNK = 2  -- what is read of a line at first; twice as much each time
-local LOOKED_AT = 200
+local LOOKED_AT = 100
 local MAX_BYTES = 4194304  -- of inputs and tracebacks in one page; it is then cut short
 
 local types, queues = args.types and set_of(args.types), args.queues and set_of(args.queues)
