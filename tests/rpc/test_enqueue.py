@@ -258,18 +258,25 @@ async def test_a_batch_has_1_to_1000_entries(stack_with_tasks: Stack, count: int
     assert status_of(refused.value)[1] == ["requests"]
 
 
-@pytest.mark.parametrize(
-    "pair",
+the_same_task_twice = pytest.mark.parametrize(
+    ("pair", "field"),
     [
-        pytest.param((Request(task_id="a"), Request(task_id="a")), id="task_id"),
-        pytest.param((Request(request_id="a"), Request(request_id="a")), id="request_id"),
-        pytest.param((Request(task_id="a"), Request(request_id="a")), id="one as the other"),
+        pytest.param((Request(task_id="a"), Request(task_id="a")), "task_id", id="task_id"),
+        pytest.param(
+            (Request(request_id="a"), Request(request_id="a")), "request_id", id="request_id"
+        ),
+        pytest.param(
+            (Request(task_id="a"), Request(request_id="a")), "request_id", id="one as the other"
+        ),
     ],
 )
+
+
+@the_same_task_twice
 async def test_no_task_occurs_twice_in_a_batch(
-    stack_with_tasks: Stack, pair: tuple[Request, Request]
+    stack_with_tasks: Stack, pair: tuple[Request, Request], field: str
 ) -> None:
-    request = pb.BatchEnqueueRequest(requests=pair, allow_partial=True)
+    request = pb.BatchEnqueueRequest(requests=pair)
     for entry in request.requests:
         entry.task_type = "which"
 
@@ -277,7 +284,27 @@ async def test_no_task_occurs_twice_in_a_batch(
         await stack_with_tasks.stub.BatchEnqueue(request)
 
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert status_of(refused.value)[0].metadata["index"] == "1"
+    info, fields = status_of(refused.value)
+    assert (info.metadata["index"], fields) == ("1", [f"requests[1].{field}"])
+    known = await stack_with_tasks.stub.ListTasks(pb.ListTasksRequest())
+    assert known.total_size == 0
+
+
+@the_same_task_twice
+async def test_of_a_task_that_occurs_twice_a_partial_batch_accepts_the_first(
+    stack_with_tasks: Stack, pair: tuple[Request, Request], field: str
+) -> None:
+    request = pb.BatchEnqueueRequest(requests=[*pair, Request(task_id="b")], allow_partial=True)
+    for entry in request.requests:
+        entry.task_type = "which"
+
+    response = await stack_with_tasks.stub.BatchEnqueue(request)
+
+    assert [answer.task.id for answer in response.responses] == ["a", "", "b"]
+    [failure] = response.failures
+    assert (failure.index, failure.reason) == (1, "INVALID_INPUT")
+    assert [violation.field for violation in failure.field_violations] == [field]
+    assert failure.message.startswith(f"{field}: ")
 
 
 @pytest.mark.parametrize(
@@ -382,6 +409,10 @@ async def test_a_partial_batch_accepts_what_it_can_and_tells_of_the_rest(
         (3, "INVALID_INPUT"),
     ]
     assert [v.field for v in response.failures[2].field_violations] == ["input.a", "input.b"]
+    assert [part.partition(":")[0] for part in response.failures[2].message.split("; ")] == [
+        "input.a",
+        "input.b",
+    ]
     known = (await stub.ListTasks(pb.ListTasksRequest())).total_size
     assert known == (1 if validate_only else 2)
 

@@ -1,6 +1,6 @@
 """BatchEnqueue: many tasks in one call, checked as a whole."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -35,7 +35,12 @@ async def batch_enqueue(
             `index` in the metadata; nothing was written. Not with `allow_partial`.
     """
     _check_whole(request.requests)
-    good, refused = await _read(request.requests, catalog, max_input_size)
+    repeats = _repeats(request.requests)
+    if repeats and not request.allow_partial:
+        raise _at(repeats[0])
+    good, refused = await _read(
+        request.requests, {entry.index for entry in repeats}, catalog, max_input_size
+    )
     if refused and not request.allow_partial:
         raise _at(await _first_refused(good, refused[0], store))
     outcomes = await _write(
@@ -51,7 +56,7 @@ async def batch_enqueue(
     ]
     if late and not request.allow_partial:
         raise _at(late[0])
-    refused = sorted([*refused, *late], key=lambda entry: entry.index)
+    refused = sorted([*repeats, *refused, *late], key=lambda entry: entry.index)
     return await _response(request, store, good, outcomes, refused)
 
 
@@ -60,35 +65,38 @@ def _check_whole(requests: Sequence[pb.EnqueueRequest]) -> None:
         raise InvalidInput.of("requests", f"must be 1 to {MAX_BATCH}")
     if len({request.validate_only for request in requests}) > 1:
         raise InvalidInput.of("requests", "validate_only must be the same in all")
-    for name in ("task_id", "request_id"):
-        index = _first_repeat(getattr(request, name) for request in requests)
-        if index is not None:
-            error = InvalidInput.of(f"requests[{index}].{name}", "occurs twice")
-            raise _at(_Refused(index, error))
-    index = _first_repeat(request.task_id or request.request_id for request in requests)
-    if index is not None:
-        error = InvalidInput.of(f"requests[{index}]", "names the same task as an earlier entry")
-        raise _at(_Refused(index, error))
 
 
-def _first_repeat(values: Iterable[str]) -> int | None:
-    seen = set[str]()
-    for index, value in enumerate(values):
-        if value and value in seen:
-            return index
-        seen.add(value)
-    return None
+def _repeats(requests: Sequence[pb.EnqueueRequest]) -> list[_Refused]:
+    """The entries that name what an earlier one names."""
+    task_ids, request_ids, ids = set[str](), set[str](), set[str]()
+    repeats = list[_Refused]()
+    for index, request in enumerate(requests):
+        id = request.task_id or request.request_id
+        own = "task_id" if request.task_id else "request_id"
+        named = [("task_id", request.task_id, task_ids, "occurs twice")]
+        named += [("request_id", request.request_id, request_ids, "occurs twice")]
+        named += [(own, id, ids, "names the same task as an earlier entry")]
+        wrong = [(field, text) for field, name, seen, text in named if name and name in seen]
+        if wrong:
+            repeats.append(_Refused(index, InvalidInput.of(*wrong[0])))
+        for _, name, seen, _ in named:
+            seen.add(name)
+    return repeats
 
 
 async def _read(
-    requests: Sequence[pb.EnqueueRequest], catalog: TaskCatalog, max_input_size: int
+    requests: Sequence[pb.EnqueueRequest],
+    passed_over: set[int],
+    catalog: TaskCatalog,
+    max_input_size: int,
 ) -> tuple[list[tuple[int, NewTask]], list[_Refused]]:
     good, refused = list[tuple[int, NewTask]](), list[_Refused]()
     for index, request in enumerate(requests):
+        if index in passed_over:
+            continue
         try:
             good.append((index, await new_task(request, catalog, max_input_size)))
-        except InvalidInput as error:
-            refused.append(_Refused(index, _in_entry(error, index)))
         except TasklineError as error:
             refused.append(_Refused(index, error))
     return good, refused
@@ -169,8 +177,7 @@ def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:
         metadata=error.metadata,
         field_violations=[
             pb.BatchEnqueueResponse.FieldViolation(
-                field=violation.field.partition("].")[2] or violation.field,
-                description=violation.description,
+                field=violation.field, description=violation.description
             )
             for violation in violations
         ],
@@ -186,5 +193,9 @@ def _in_entry(error: InvalidInput, index: int) -> InvalidInput:
 
 
 def _at(entry: _Refused) -> TasklineError:
-    entry.error.metadata["index"] = str(entry.index)
-    return entry.error
+    """What is told of the whole call for this entry."""
+    error = entry.error
+    if isinstance(error, InvalidInput):
+        error = _in_entry(error, entry.index)
+    error.metadata["index"] = str(entry.index)
+    return error

@@ -3,14 +3,17 @@
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import SchemaSerializer, from_json
+from pydantic_core import from_json
 
-from taskline_service.tasks.culprit import Culprit, find_culprit, type_name
+from taskline_service.tasks.culprit import Culprit, find_culprit, find_unwritable_key, type_name
 from taskline_service.tasks.paths import Path, written
 from taskline_service.tasks.published import JsonSchema
-from taskline_service.tasks.strict import strict_serializer
+from taskline_service.tasks.strict import strict_writer
 from taskline_service.tasks.validation import InputValidator
 from taskline_service.tasks.weight import least_size
+
+# What pydantic writes for half of a surrogate pair in a key; in a value it refuses it.
+_REPLACED = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 class ResultNotSerializable(Exception):
@@ -40,7 +43,8 @@ class ResultWriter:
     def __init__(self, adapter: TypeAdapter[Any], hint: Any, schema: JsonSchema | None) -> None:
         """For values of type `hint`, which must fit `schema` once written."""
         self._adapter = adapter
-        self._serializer: SchemaSerializer = strict_serializer(hint)
+        self._hint = hint
+        self._write = strict_writer(hint)
         self._schema = InputValidator(schema) if schema is not None else None
 
     def dump(self, value: Any, root: str = "result", *, max_size: int | None = None) -> bytes:
@@ -63,7 +67,7 @@ class ResultWriter:
 
     def _dump(self, value: Any, root: str) -> bytes:
         try:
-            text = self._serializer.to_json(value, warnings="error")
+            text = self._write(value)
             # Read back: refuses NaN, and what nobody could read for its depth.
             parsed = from_json(text, allow_inf_nan=False)
         except Exception as error:  # a type's own code may raise anything
@@ -71,6 +75,8 @@ class ResultWriter:
             culprit = self._culprit(value, root, error)
         else:
             misfit = self._misfit(value, parsed, root)
+            if misfit is None and _REPLACED in text:
+                misfit = find_unwritable_key(value, root)
             if misfit is None:
                 return text
             culprit = misfit
@@ -79,9 +85,9 @@ class ResultWriter:
     def _culprit(self, value: Any, root: str, error: Exception) -> Culprit:
         """Where it went wrong, by ever less certain means."""
         return (
-            find_culprit(value, root, thorough=self._schema is None)
+            find_culprit(value, root, self._hint)
             or self._misfit_when_written_anyway(value, root)
-            or find_culprit(value, root, thorough=True)
+            or find_culprit(value, root, Any)
             or Culprit(root, type_name(value), f"cannot be written ({type_name(error)})")
         )
 

@@ -6,15 +6,18 @@ import io
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NotRequired
+from pathlib import PurePosixPath
+from typing import Any, Literal, NamedTuple, NotRequired
+from uuid import UUID
 
 import pytest
 from pydantic import Base64Bytes, BaseModel, JsonValue
 from typing_extensions import TypedDict
 
 from taskline_service.tasks import ResultNotSerializable, TaskDefinition, TaskRegistry
+from taskline_service.tasks.details import checked_details
 
 
 class Box(BaseModel):
@@ -36,6 +39,20 @@ class Row(TypedDict):
 
 class Color(enum.Enum):
     RED = "red"
+    NEVER = datetime(2024, 1, 2)
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Moment(BaseModel):
+    at: datetime
+    extra: Any = 0
+
+
+NOW = datetime(2024, 1, 2)
 
 
 def returning(hint: Any) -> TaskDefinition:
@@ -67,8 +84,19 @@ def refused(hint: Any, value: Any) -> tuple[str, str]:
         (Any, {"": {"": []}}, b'{"":{"":[]}}'),
         (Any, "NaN and Infinity", b'"NaN and Infinity"'),
         (Any, [Box(x=1), Size(2)], b'[{"x":1,"extra":null,"ratio":1.0},{"width":2,"extra":null}]'),
-        (Any, datetime(2024, 1, 2, tzinfo=UTC), b'"2024-01-02T00:00:00Z"'),
-        (Any, [Color.RED, Decimal("1.10"), timedelta(1)], b'["red","1.10","P1D"]'),
+        (Any, [Color.RED, Pair(1, (2,))], b'["red",[1,[2]]]'),
+        (
+            Any,
+            [2**64, Moment(at=NOW)],
+            b'[18446744073709551616,{"at":"2024-01-02T00:00:00","extra":0}]',
+        ),
+        (tuple[datetime, Any], (NOW, 1), b'["2024-01-02T00:00:00",1]'),
+        (
+            dict[str, list[Moment]],
+            {"a": [Moment(at=NOW)]},
+            b'{"a":[{"at":"2024-01-02T00:00:00","extra":0}]}',
+        ),
+        (dict[str, int], {"\ufffd": 1}, '{"\ufffd":1}'.encode()),
         (Box, Box(x=1), b'{"x":1,"extra":null,"ratio":1.0}'),
         (Size, Size(2), b'{"width":2,"extra":null}'),
         (Row, {"x": 1}, b'{"x":1}'),
@@ -109,6 +137,22 @@ def test_what_fits_is_written(hint: Any, value: Any, text: bytes) -> None:
         (Any, [float("nan"), None], "result[0]", "float"),
         (Any, {"a": float("-inf")}, "result.a", "float"),
         (Any, {"a": {1: 2}}, "result.a", "dict"),
+        (Any, {"when": NOW}, "result.when", "datetime.datetime"),
+        (Any, (Decimal("1.1"),), "result[0]", "decimal.Decimal"),
+        (Any, {"a": [UUID(int=1)]}, "result.a[0]", "uuid.UUID"),
+        (Any, (1, [UUID(int=1)]), "result[1][0]", "uuid.UUID"),
+        (Any, [PurePosixPath("/")], "result[0]", "pathlib.PurePosixPath"),
+        (Any, timedelta(1), "result", "datetime.timedelta"),
+        (Any, [NOW.date()], "result[0]", "datetime.date"),
+        (Any, [NOW.time()], "result[0]", "datetime.time"),
+        (Any, {"a": Color.NEVER}, "result.a", f"{__name__}.Color"),
+        (object, [NOW], "result[0]", "datetime.datetime"),
+        (dict, {"a": {"b": NOW}}, "result.a.b", "datetime.datetime"),
+        (dict[str, Any], {"a": UUID(int=1)}, "result.a", "uuid.UUID"),
+        (tuple[datetime, Any], (NOW, UUID(int=1)), "result[1]", "uuid.UUID"),
+        (Any, [2**64, UUID(int=1)], "result[1]", "uuid.UUID"),
+        (Any, [Moment(at=NOW, extra=UUID(int=1))], "result[0].extra", "uuid.UUID"),
+        (Moment, Moment(at=NOW, extra=[NOW.date()]), "result.extra[0]", "datetime.date"),
         (Any, "\ud800", "result", "str"),
         (Any, object(), "result", "object"),
         (Any, Size(1, {1}), "result.extra", "set"),
@@ -156,6 +200,58 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 
     assert refused(Any, loop) == ("result[1].again", "list")
     assert refused(list[Any], loop) == ("result[1].again", "list")
+
+
+@pytest.mark.parametrize("members", [1, 2, 100_000])
+def test_a_value_that_contains_itself_is_not_called_too_large(members: int) -> None:
+    loop: list[Any] = [0] * (members - 1)
+    loop.append(loop)
+
+    with pytest.raises(ResultNotSerializable, match=rf"result\[{members - 1}\] .*contains itself"):
+        returning(Any).dump_result(loop, max_size=5 << 20)
+
+
+def test_a_value_that_is_there_twice_does_not_contain_itself() -> None:
+    part = [1]
+
+    assert returning(Any).dump_result([part, part], max_size=100) == b"[[1],[1]]"
+
+
+@pytest.mark.parametrize("hint", [Any, dict[str, Any], dict[str, list[dict[str, int]]]])
+def test_a_key_that_has_no_utf_8_form_is_named(hint: Any) -> None:
+    with pytest.raises(ResultNotSerializable) as caught:
+        returning(hint).dump_result({"a": [{"\ud800": 1}]})
+
+    assert caught.value.path == "result.a[0]"
+    assert 'the key "\\ud800"' in caught.value.description
+    assert "UTF-8" in caught.value.description
+
+
+@pytest.mark.parametrize("hint", [Any, list[str]])
+def test_text_that_has_no_utf_8_form_is_told_so(hint: Any) -> None:
+    with pytest.raises(ResultNotSerializable, match=r"result\[1\] of type str: .*UTF-8"):
+        returning(hint).dump_result(["a", "\ud800"])
+
+
+def test_what_no_type_declares_is_refused_with_advice() -> None:
+    with pytest.raises(ResultNotSerializable, match="declare its type in the return type"):
+        returning(Any).dump_result({"when": NOW})
+
+
+def test_an_output_of_no_declared_type_is_refused_like_a_result() -> None:
+    def f():  # type: ignore[no-untyped-def]  # the point
+        yield
+
+    tasks = TaskRegistry()
+    tasks.task("a")(f)
+
+    with pytest.raises(ResultNotSerializable, match=r"output\.when of type datetime\.datetime"):
+        tasks["a"].dump_output({"when": NOW})
+
+
+def test_details_of_no_declared_type_are_refused_like_a_result() -> None:
+    with pytest.raises(ResultNotSerializable, match=r"details\.when of type datetime\.datetime"):
+        checked_details({"when": NOW})
 
 
 def test_a_value_nested_too_deep_is_refused() -> None:
