@@ -35,9 +35,12 @@ async def run(*, tasks: int, pills: int, rate: float, seed: int) -> Run:
             began = time.monotonic()
             tormenting = asyncio.create_task(mischief.run())
             clients_done = asyncio.create_task(clients.run())
-            await clients.all_accepted.wait()
+            accepted = asyncio.create_task(clients.all_accepted.wait())
+            await asyncio.wait([accepted, tormenting], return_when=asyncio.FIRST_COMPLETED)
+            if tormenting.done():  # it goes on for ever, unless something is wrong with it
+                tormenting.result()
             tormenting.cancel()
-            await asyncio.gather(tormenting, return_exceptions=True)
+            await asyncio.wait([tormenting])
             tormented_s = time.monotonic() - began
             redis = Redis(parse_redis_url(f"redis://127.0.0.1:{deployment.store_port}"))
             store = TaskStore(redis, Keys(NAMESPACE))

@@ -14,6 +14,7 @@ import grpc.aio
 
 from taskline_service.die_with_parent import wrapped
 from taskline_service.embedded.binary import find_server
+from taskline_service.errors import StoreUnavailable
 from taskline_service.store import Keys, Redis, parse_redis_url
 from tests.chaos.tasks import LEDGER
 from tests.faults.proxy import Proxy
@@ -138,7 +139,11 @@ async def store_answers(port: int) -> None:
     """Wait until the store has loaded what it has."""
     redis = Redis(parse_redis_url(f"redis://127.0.0.1:{port}"), name="chaos")
     try:
-        await redis.call(b"GET", Keys(NAMESPACE).revision, patience=_READY_S)
+        async with asyncio.timeout(_READY_S):
+            while True:
+                with suppress(StoreUnavailable):
+                    await redis.call(b"GET", Keys(NAMESPACE).revision)
+                    return
     finally:
         await redis.close()
 
