@@ -67,7 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--pills", type=int, default=10, help="tasks that kill their worker")
-    parser.add_argument("--rate", type=float, default=150.0, help="new tasks per second")
+    parser.add_argument("--rate", type=float, default=100.0, help="new tasks per second")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--report", type=Path, help="a page to write the outcome into")
     options = parser.parse_args()

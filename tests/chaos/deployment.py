@@ -22,7 +22,7 @@ from tests.faults.proxy import Proxy
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "chaos"
 SERVERS, WORKERS = 2, 4
-CONCURRENCY = 16
+CONCURRENCY = 8
 LEASE_S = 2.0
 _READY_S = 30
 _REBIRTH_S = 0.2

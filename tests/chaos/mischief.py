@@ -37,7 +37,7 @@ class Mischief:
         async with asyncio.TaskGroup() as aside:
             self._aside = aside
             while True:
-                await asyncio.sleep(self._random.uniform(0.1, 0.6))
+                await asyncio.sleep(self._random.uniform(0.5, 2.5))
                 (kind,) = self._random.choices(list(kinds), weights=weights)
                 self.done[kind] += 1
                 await kinds[kind][1]()
