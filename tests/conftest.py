@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,13 @@ from tests.stack import Stack
 
 # Chosen with --hypothesis-profile=thorough.
 settings.register_profile("thorough", max_examples=2000, stateful_step_count=80, deadline=None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeds_ctrl_c() -> None:
+    """Programs that tests start inherit it: a shell that runs the tests behind itself ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
