@@ -24,7 +24,7 @@ settings.register_profile("thorough", max_examples=2000, stateful_step_count=80,
 
 @pytest.fixture(scope="session", autouse=True)
 def heeds_ctrl_c() -> None:
-    """Programs that tests start inherit it: a shell that runs the tests behind itself ignores it."""
+    """Programs that tests start inherit it, and a shell ignores it for what runs behind it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
