@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_STORE = (6, 2)
 _EXIT_AT_ONCE = 130
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # For what is left behind to end by itself, on the loop and in threads.
 _STOP_LIMIT_S = 0.3
 
@@ -134,11 +135,16 @@ class StopSignal:
         self._received = asyncio.Event()
         self._starting = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        self._heard = False
         self._when_overdue: tuple[timedelta, Callable[[], None]] | None = None
-        # Not by the event loop, which would not hear of it while task code holds it up.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._hear)
+        # Signals are heard in a thread, as each is delivered. The main thread would hear of
+        # them only between two steps of Python code: too late where task code holds it up,
+        # and a second signal can come within the handler of the first.
+        numbers, self._written = os.pipe()
+        os.set_blocking(self._written, False)
+        threading.Thread(target=self._listen, args=(numbers,), name="signals", daemon=True).start()
+        signal.set_wakeup_fd(self._written)
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._heard_by_main_thread)
 
     def when_overdue(self, limit: timedelta, end: Callable[[], None]) -> None:
         """Have `end` called, in a thread, if the process still lives so long after the signal."""
@@ -149,13 +155,20 @@ class StopSignal:
         self._starting = None
         await self._received.wait()
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
-        """In the main thread, between any two steps of Python code."""
-        if self._heard:
-            log.warning("%s again: ending at once", signal.Signals(number).name)
-            os._exit(_EXIT_AT_ONCE)
-        self._heard = True
-        log.info("%s: ending in order", signal.Signals(number).name)
+    def _listen(self, numbers: int) -> None:
+        heard = False
+        while True:
+            for number in os.read(numbers, 64):
+                if number not in _STOP_SIGNALS:
+                    continue
+                if heard:
+                    log.warning("%s again: ending at once", signal.Signals(number).name)
+                    os._exit(_EXIT_AT_ONCE)
+                heard = True
+                log.info("%s: ending in order", signal.Signals(number).name)
+                self._end_in_order()
+
+    def _end_in_order(self) -> None:
         if self._when_overdue is not None:
             limit, end = self._when_overdue
             timer = threading.Timer(limit.total_seconds(), end)
@@ -163,6 +176,11 @@ class StopSignal:
             timer.start()
         with suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._receive)
+
+    def _heard_by_main_thread(self, _number: int, _frame: FrameType | None) -> None:
+        # An event loop that ends takes away the descriptor that signals are written to.
+        if not self._loop.is_running():
+            os._exit(_EXIT_AT_ONCE)
 
     def _receive(self) -> None:
         self._received.set()

@@ -1,6 +1,7 @@
 """Tasks for the tests of shutdowns."""
 
 import asyncio
+import ctypes
 import threading
 import time
 from contextlib import suppress
@@ -64,4 +65,13 @@ async def blocking(ctx: TaskContext) -> int:
     """The first attempt holds up the event loop."""
     if ctx.attempt == 1:
         time.sleep(_LONG_S)  # noqa: ASYNC251  # that is the point
+    return ctx.attempt
+
+
+@tasks.task("locked")
+async def locked(ctx: TaskContext) -> int:
+    """So does this one, in C code that no signal interrupts."""
+    mutex = ctypes.create_string_buffer(64)
+    for _ in range(2 if ctx.attempt == 1 else 1):
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
     return ctx.attempt

@@ -144,7 +144,9 @@ async def test_servers_told_to_end_at_any_moment_end_in_time_and_lose_nothing(si
     assert await site.lost() == 0
 
 
-@pytest.mark.parametrize("task_types", [["deaf", "sleeping"], ["pooled"], ["forked"], ["blocking"]])
+@pytest.mark.parametrize(
+    "task_types", [["deaf", "sleeping"], ["pooled"], ["forked"], ["blocking"], ["locked"]]
+)
 async def test_tasks_that_do_not_stop_are_given_back_all_the_same(
     site: Site, task_types: list[str]
 ) -> None:
@@ -160,8 +162,11 @@ async def test_tasks_that_do_not_stop_are_given_back_all_the_same(
     assert await site.lost() == 0
 
 
-async def test_a_second_signal_ends_a_worker_whose_event_loop_is_held_up(site: Site) -> None:
-    await enqueue_all(site, "blocking")
+@pytest.mark.parametrize("task_type", ["blocking", "locked"])
+async def test_a_second_signal_ends_a_worker_whose_event_loop_is_held_up(
+    site: Site, task_type: str
+) -> None:
+    await enqueue_all(site, task_type)
     async with Program.running(site, "worker") as worker:
         await until_running(site, 1)
         worker.interrupt()
