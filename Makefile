@@ -8,7 +8,7 @@ PROTO_BIN := .venv-proto/bin
 SOURCES := protos client service tests examples bench tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-oldest chaos lint verify proto requirements lock clean
+.PHONY: help install demo run test test-oldest chaos lint verify proto requirements reference lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ proto-tools:
 
 requirements: install ## Say in docs/requirements.md which tests prove what
 	@$(BIN)/python -m tools.requirements
+
+reference: install ## Write docs/reference.md from the comments of the contract
+	@$(BIN)/python -m tools.reference
 
 lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
