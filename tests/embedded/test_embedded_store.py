@@ -158,8 +158,9 @@ async def test_the_watcher_is_told_when_the_server_dies(tmp_path: Path) -> None:
 
 async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("in the way")
+    (tmp_path / "appendonly.aof").mkdir()  # so it is called before Redis 7
 
-    with pytest.raises(ServerEnded, match="appendonlydir"):
+    with pytest.raises(ServerEnded, match=r"appendonlydir|append.only file"):
         async with EmbeddedStore.start(tmp_path):
             pass
 

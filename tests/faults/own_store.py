@@ -39,9 +39,11 @@ class OwnStore:
         await self._answers(Readiness.READY)
 
     async def start_slowly(self, **options: str) -> None:
-        """Start it so that it takes a millisecond for each key it has; returns when it loads."""
-        slow = {"key_load_delay": "1000", "loading_process_events_interval_bytes": "1024"}
-        self._spawn(options | slow)
+        """Start it so that it takes a millisecond for each key it has; returns when it loads.
+
+        It answers once every two megabytes of what it loads.
+        """
+        self._spawn({**options, "key_load_delay": "1000"})
         await self._answers(Readiness.LOADING)
 
     def _spawn(self, options: Mapping[str, str]) -> None:

@@ -122,13 +122,14 @@ async def test_while_it_lasts_calls_are_refused_and_then_everything_goes_on(
 
 
 async def test_a_store_that_loads_its_data_refuses_calls_and_then_everything_goes_on() -> None:
-    async with Site.running(appendonly="no") as site:
+    async with Site.running(appendonly="no", rdbcompression="no") as site:
 
         @site.stack.tasks.task("work")
         async def work() -> str:
             return "done"
 
-        fill = b"for i = 1, 2500 do redis.call('SET', 'filler' .. i, i) end"
+        # Of 20 MB, so that it answers while it loads them.
+        fill = b"for i = 1, 2500 do redis.call('SET', 'filler' .. i, string.rep('x', 8192)) end"
         await site.own.call(b"EVAL", fill, b"0")
         await site.own.call(b"SAVE")
         await site.own.end(signal.SIGKILL)
