@@ -25,6 +25,7 @@ from tests.requirements.wire import result_within
 from tests.stack import Stack
 
 TASKS = 30
+RUNS = 8  # of a process each
 LIFE = [Snapshot, StateChanged, LogLine, Output, Output, Output, Ended]
 
 
@@ -106,7 +107,7 @@ async def test_a_task_with_a_delay_is_followed_from_its_schedule_on(stack: Stack
 
 async def test_run_prints_the_first_output_each_time(stack: Stack) -> None:
     async with stack.worker():
-        for _ in range(TASKS):
+        for _ in range(RUNS):
             ran = await taskline(stack.address, "run", "yields")
 
             said = [line.split(" ", 1)[1] for line in ran.err.splitlines() if ": " in line]

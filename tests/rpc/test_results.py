@@ -28,6 +28,7 @@ from taskline_service.store import (
 )
 from taskline_service.store.values import Completion, Conflict, Failure
 from taskline_service.task import Claim, RetryPolicy
+from taskline_service.tasks.validation import MAX_FAULTS
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.wire import State, enqueue, payload, result_within
 from tests.stack import Stack
@@ -443,10 +444,10 @@ async def test_a_thousand_tasks_with_all_their_labels_make_an_answer_that_fits(
 
 async def test_a_thousand_refusals_make_an_answer_that_fits(stack: Stack) -> None:
     @stack.tasks.task("many")
-    async def many(numbers: list[int]) -> None: ...
+    async def many(measurements: list[int]) -> None: ...
 
     entry = service.EnqueueRequest(task_type="many")
-    entry.input.json_bytes = json.dumps({"numbers": ["x"] * 500}).encode()
+    entry.input.json_bytes = json.dumps({"measurements": ["x"] * (MAX_FAULTS + 1)}).encode()
     requests = service.BatchEnqueueRequest(requests=[entry] * 1000, allow_partial=True)
 
     answer = await stack.stub.BatchEnqueue(requests)
