@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from taskline_service.store.changes import End, Event, StateChange, decode_event
+from taskline_service.store.changes import (
+    End,
+    Event,
+    StateChange,
+    add_content,
+    decode_event,
+)
 from taskline_service.store.damage import record_of
 from taskline_service.store.records import progress_sequence, task_from_record, unpack
 from taskline_service.task import Task, TaskState
@@ -47,6 +53,7 @@ def _story(reply: dict[bytes, Any], task: Task, *, after: int, count: int) -> St
 def _entry(entry: list[Any]) -> dict[bytes, Any]:
     parts = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
     fields: dict[bytes, Any] = unpack(parts[b"e"])
+    add_content(fields, fields.get(b"content"))
     return fields | ({b"output": parts[b"o"]} if b"o" in parts else {})
 
 
