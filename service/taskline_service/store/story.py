@@ -40,13 +40,13 @@ def _story(reply: dict[bytes, Any], task: Task, *, after: int, count: int) -> St
     first = _entry(reply[b"first"]) if reply.get(b"first") else None
     dropped = first is not None and first[b"prev"] > 0
     told = _told_by_record(record, task, first)
-    if len(entries) == count:  # the rest may lie between entries that were not read
+    if not reply[b"whole"]:  # the rest may lie between entries that were not read
         told = [event for event in told if event.sequence <= kept[-1].sequence]
     events = sorted(
         (event for event in (*kept, *told) if event.sequence > after),
         key=lambda event: event.sequence,
     )
-    more = len(entries) == count or len(events) > count
+    more = not reply[b"whole"] or len(events) > count
     return Story(task, events[:count], dropped and after == 0, more)
 
 
