@@ -505,7 +505,7 @@ async def _run_it(stack: Stack, task_id: str) -> None:
     assert answer.task.state == State.STATE_COMPLETED
 
 
-async def test_f5_4_f13_2_nothing_of_an_expired_task_is_left_in_the_store(brief: Stack) -> None:
+async def test_f13_2_f13_3_nothing_of_an_expired_task_is_left_in_the_store(brief: Stack) -> None:
     redis, keys = brief.store.redis, brief.store.keys
     _hides_something(brief)
     async with brief.worker():
@@ -520,7 +520,7 @@ async def test_f5_4_f13_2_nothing_of_an_expired_task_is_left_in_the_store(brief:
     assert left == set()
 
 
-async def test_f13_2_nothing_of_a_deleted_task_is_left_in_the_store(brief: Stack) -> None:
+async def test_nothing_of_a_deleted_task_is_left_in_the_store(brief: Stack) -> None:
     redis, keys = brief.store.redis, brief.store.keys
     _hides_something(brief)
     async with brief.worker():
