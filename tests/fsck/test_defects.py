@@ -116,6 +116,11 @@ MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "counter runtime:default",
     ),
     "the revision is behind the log": ("SET rev 1", Inv.REVISION, "the revision"),
+    "the revision is behind what the log has forgotten": (
+        "XTRIM log MAXLEN 0;SET rev 1",
+        Inv.REVISION,
+        "the revision",
+    ),
     "the revision is lost": ("DEL rev", Inv.REVISION, "the revision"),
     "the revision is no number": ("SET rev x", Inv.REVISION, "the revision"),
     "a task type was never seen": ("ZREM types_seen work", Inv.TYPES, "task type work"),

@@ -67,6 +67,7 @@ class Reference:
 
     tasks: dict[str, RefTask] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    log_forgot: int = 0  # what happened until then
     _given: dict[str, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
     now: int = 0
 
@@ -334,6 +335,7 @@ class Reference:
         assert [(r["id"], r["state"]) for r in answer] == [(task.id, task.state) for task in ripe]
 
     def expire(self, args: Args, answer: Answer) -> None:
+        self.log_forgot = max(self.log_forgot, self.now - args["result_ttl"])
         ended = [t for t in self.tasks.values() if t.state in ENDED and t.kept_until <= self.now]
         ripe = sorted(ended, key=lambda task: (task.kept_until, task.id))[: args["count"]]
         assert answer["dropped"] == len(ripe)

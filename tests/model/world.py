@@ -36,6 +36,10 @@ for _, key in ipairs(redis.call('KEYS', KEYS[1] .. '*')) do
   if kind == 'hash' then value = redis.call('HGETALL', key) end
   if kind == 'set' then value = redis.call('SMEMBERS', key) end
   if kind == 'string' then value = redis.call('GET', key) end
+  if key == KEYS[1] .. 'log' then
+    value = {}
+    for i, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do value[i] = entry[1] end
+  end
   all[#all + 1] = { string.sub(key, #KEYS[1] + 1), kind, value }
 end
 return cmsgpack.pack(all)
@@ -87,6 +91,7 @@ class World:
     keys: Keys = field(default_factory=lambda: Keys(f"model-{secrets.token_hex(4)}"))
     _seen: dict[str, dict[str, str]] = field(default_factory=dict)
     _revision: int = 0
+    _log: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
     def fresh(cls, redis: ComparedRedis) -> Self:
@@ -135,12 +140,21 @@ class World:
         revision = int(found.get("rev", ("", 0))[1])
         assert revision >= self._revision
         self._revision = revision
+        self._check_log(found.get("log", ("", []))[1], revision)
 
     async def check_with_fsck(self) -> None:
         """The same, and fsck, which takes ten times as long, finds nothing."""
         await self.check()
         report = await check_store(self.redis, self.keys, max_lost=_MAX_LOST)
         assert report.clean, "\n".join(map(str, report.offences))
+
+    def _check_log(self, ids: Sequence[str], revision: int) -> None:
+        log = [(int(of), int(time)) for of, time in (entry.split("-") for entry in ids)]
+        kept = [(of, time) for of, time in self._log if time > self.reference.log_forgot]
+        assert log[: len(kept)] == kept
+        assert [of for of, _ in log] == list(range(revision - len(log) + 1, revision + 1))
+        assert all(time > self.reference.log_forgot for _, time in log)
+        self._log = log
 
     def _check_records(self, records: dict[str, dict[str, str]]) -> None:
         assert records.keys() == self.reference.tasks.keys()

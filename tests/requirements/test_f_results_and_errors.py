@@ -21,13 +21,14 @@ from taskline_client import EnqueueOptions, ResultExpired, TaskClient, TaskFaile
 from taskline_service import TaskContext, TaskFailure
 from taskline_service.limits import PayloadSizes
 from taskline_service.store import TaskStore, parse_redis_url
-from tests.census import all_keys
+from tests.census import all_keys, keys_that_tell
 from tests.requirements.shell import serving
 from tests.requirements.wire import (
     State,
     enqueue,
     get_result,
     get_task,
+    payload,
     result_within,
     whole_life,
 )
@@ -479,6 +480,58 @@ async def test_f5_1_f5_3_f13_3_ft1_an_expired_result_is_told_from_an_unknown_tas
 async def _watch(stack: Stack, task_id: str) -> AsyncIterator[pb.TaskEvent]:
     for event in await whole_life(stack, task_id):
         yield event
+
+
+_SECRET = "s3cret"
+
+
+def _hides_something(stack: Stack) -> None:
+    """A task that tells a secret in every way there is, and fails with it first."""
+
+    @stack.tasks.task("hides", max_attempts=2, initial_backoff=SOON)
+    async def hides(ctx: TaskContext, secret: str) -> AsyncIterator[str]:
+        await ctx.log(secret, percentage=50)
+        await ctx.progress.set_message(secret)
+        yield secret
+        if ctx.attempt == 1:
+            raise TaskFailure(secret, details={"why": secret})
+
+
+async def _run_it(stack: Stack, task_id: str) -> None:
+    request = service.EnqueueRequest(task_type="hides", task_id=task_id, labels={"of": _SECRET})
+    request.input.CopyFrom(payload({"secret": _SECRET}))
+    await stack.stub.Enqueue(request)
+    answer = await result_within(stack, task_id)
+    assert answer.task.state == State.STATE_COMPLETED
+
+
+async def test_f13_2_f13_3_nothing_of_an_expired_task_is_left_in_the_store(brief: Stack) -> None:
+    redis, keys = brief.store.redis, brief.store.keys
+    _hides_something(brief)
+    async with brief.worker():
+        await _run_it(brief, "id-of-the-task")
+        before = await keys_that_tell(redis, keys, _SECRET, "id-of-the-task")
+        async with asyncio.timeout(10):
+            while await redis.call(b"EXISTS", keys.prefix + b"t:id-of-the-task"):
+                pass
+        left = await keys_that_tell(redis, keys, _SECRET, "id-of-the-task")
+
+    assert before > {"log", "h:id-of-the-task"}
+    assert left == set()
+
+
+async def test_nothing_of_a_deleted_task_is_left_in_the_store(brief: Stack) -> None:
+    redis, keys = brief.store.redis, brief.store.keys
+    _hides_something(brief)
+    async with brief.worker():
+        await _run_it(brief, "id-of-the-task")
+        await brief.admin.DeleteTask(admin.DeleteTaskRequest(task_id="id-of-the-task"))
+        left_at_once = await keys_that_tell(redis, keys, _SECRET)
+        async with asyncio.timeout(10):
+            while await keys_that_tell(redis, keys, "id-of-the-task"):
+                pass
+
+    assert left_at_once == set()
 
 
 async def test_f13_2_errors_are_kept_as_long_as_the_record(brief: Stack) -> None:

@@ -1,6 +1,7 @@
 """Enqueue and BatchEnqueue over plain stubs: what is wrong is named, and nothing is written."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
+from taskline_service.rpc.json_value import canonical
 from tests.stack import Stack
 
 Request = pb.EnqueueRequest
@@ -470,3 +472,162 @@ async def test_fifty_calls_with_one_request_id_make_one_task(stack_with_tasks: S
     assert len({answer.task.uid for answer in answers}) == 1
     assert all(answer.created for answer in answers)
     assert (await stack_with_tasks.stub.ListTasks(pb.ListTasksRequest())).total_size == 1
+
+
+# The same request again
+
+CONTENT = Request(
+    task_type="echo",
+    task_id="named",
+    request_id="again",
+    input=task_pb2.Payload(json_bytes=b'{"a": 1, "b": [{"c": 2, "d": 3}]}'),
+    queue="q",
+    priority=1,
+    delay=Duration(seconds=60),
+    queue_timeout=Duration(seconds=61),
+    execution_timeout=Duration(seconds=62),
+    result_ttl=Duration(seconds=63),
+    retry_policy=task_pb2.RetryPolicy(
+        max_attempts=2,
+        initial_backoff=Duration(seconds=1),
+        max_backoff=Duration(seconds=2),
+        backoff_multiplier=2,
+    ),
+    labels={"team": "a", "env": "b"},
+)
+
+
+def changed(**fields: Any) -> Request:
+    request = Request()
+    request.CopyFrom(CONTENT)
+    for name, value in fields.items():
+        request.ClearField(name)  # type: ignore[arg-type]  # one of its own
+        request.MergeFrom(Request(**{name: value}))
+    return request
+
+
+def json_text(data: bytes) -> task_pb2.Payload:
+    return task_pb2.Payload(json_bytes=data)
+
+
+def json_value(**members: Any) -> task_pb2.Payload:
+    payload = task_pb2.Payload()
+    payload.json.struct_value.update(members)
+    return payload
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(changed(), id="all as it was"),
+        pytest.param(
+            changed(input=json_text(b'{"b":[{"d":3,"c":2}],"a":1}')), id="members in another order"
+        ),
+        pytest.param(
+            changed(input=json_text(b'{ "\\u0061": 1,\n"b": [ {"c": 2, "d": 3} ] }')),
+            id="other spacing and escapes",
+        ),
+        pytest.param(changed(input=json_value(b=[{"d": 3, "c": 2}], a=1)), id="as a value"),
+        pytest.param(changed(labels={"env": "b", "team": "a"}), id="labels in another order"),
+        pytest.param(changed(conflict_policy=pb.CONFLICT_POLICY_USE_EXISTING), id="policy"),
+        pytest.param(changed(trace_context={"traceparent": TRACEPARENT}), id="trace"),
+    ],
+)
+async def test_a_request_that_was_made_anew_is_the_same_one(
+    stack_with_tasks: Stack, again: Request
+) -> None:
+    first = await stack_with_tasks.stub.Enqueue(CONTENT)
+
+    second = await stack_with_tasks.stub.Enqueue(again)
+
+    assert second.created
+    assert second.task.uid == first.task.uid
+    assert (await stack_with_tasks.stub.ListTasks(pb.ListTasksRequest())).total_size == 1
+
+
+OTHER: dict[str, Any] = {
+    "task_type": "another",
+    "input": json_text(b'{"a": 1, "b": [{"c": 3, "d": 2}]}'),
+    "queue": "",
+    "priority": 0,
+    "delay": Duration(seconds=60, nanos=1),
+    "schedule_time": Timestamp(seconds=int(time.time()) + 3600),
+    "queue_timeout": Duration(seconds=62),
+    "execution_timeout": Duration(seconds=61),
+    "result_ttl": Duration(seconds=64),
+    "labels": {"team": "b", "env": "a"},
+    "retry_policy": task_pb2.RetryPolicy(max_attempts=2, backoff_multiplier=2),
+}
+NOT_CONTENT = {"task_id", "request_id", "conflict_policy", "validate_only", "trace_context"}
+
+
+@pytest.mark.parametrize("name", sorted({*Request.DESCRIPTOR.fields_by_name} - NOT_CONTENT))
+async def test_a_request_with_another_content_is_told_from_the_first(
+    stack_with_tasks: Stack, name: str
+) -> None:
+    @stack_with_tasks.tasks.task("another")
+    def another(value: Any, /) -> Any:
+        return value
+
+    await stack_with_tasks.stub.Enqueue(CONTENT)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stack_with_tasks.stub.Enqueue(changed(**{name: OTHER[name]}))
+
+    assert status_of(refused.value)[0].reason == "REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(b"1", b"1.0", id="a whole number"),
+        pytest.param(b"18446744073709551616", b"18446744073709551617", id="beyond 64 bits"),
+        pytest.param(b"-9223372036854775809", b"-9223372036854775810", id="far below zero"),
+        pytest.param(b'{"a":[1]}', b'{"a":[1,1]}', id="one item more"),
+        pytest.param(b'"e+"', b'"e-"', id="text like a number"),
+    ],
+)
+def test_values_that_differ_are_told_apart(one: bytes, other: bytes) -> None:
+    assert canonical(one) != canonical(other)
+    assert canonical(b" [%s ,2]" % one) == canonical(b"[%s, 2]" % one)
+
+
+# A batch and somebody else at the same time
+
+
+async def test_a_batch_that_somebody_was_faster_than_is_completed_by_a_repeat(
+    stack_with_tasks: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, redis = stack_with_tasks.stub, stack_with_tasks.store.redis
+    requests = [Request(task_type="which", request_id=f"r-{i}") for i in range(100)]
+    run_script, writes = redis.script, list[int]()
+
+    async def script(name: str, prefix: bytes, args: dict[str, Any], **options: float) -> Any:
+        reply = await run_script(name, prefix, args, **options)
+        if name == "enqueue" and not args["check_only"]:
+            writes.append(len(args["tasks"]))
+            if len(writes) == 1:  # all is checked, and the first step is written
+                await stub.Enqueue(Request(task_type="which", task_id="r-90"))
+        return reply
+
+    monkeypatch.setattr(redis, "script", script)
+
+    async def refused_at() -> tuple[str, str]:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.BatchEnqueue(pb.BatchEnqueueRequest(requests=requests))
+        info, _ = status_of(refused.value)
+        return info.reason, info.metadata["index"]
+
+    async def known() -> int:
+        return (await stub.ListTasks(pb.ListTasksRequest())).total_size
+
+    assert await refused_at() == ("TASK_ALREADY_EXISTS", "90")
+    in_steps = await known()
+    assert in_steps == writes[0] + writes[2] + 1 == 81, "those before stay, and nothing after"
+    assert await refused_at() == ("TASK_ALREADY_EXISTS", "90")
+    assert await known() == in_steps, "a repeat adds nothing while that entry is in it"
+    requests[90] = Request(task_type="which", request_id="r-90-b")
+    answer = await stub.BatchEnqueue(pb.BatchEnqueueRequest(requests=requests))
+
+    assert all(response.created for response in answer.responses)
+    assert await known() == 101

@@ -1,6 +1,7 @@
 """ListTaskEvents and ctx.log: the whole story of a task, also after its end."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import grpc
@@ -9,8 +10,9 @@ import pytest
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
+from taskline_service.rpc.history import list_task_events
 from taskline_service.store import TaskStore
-from taskline_service.store.values import LogLine, Verdict
+from taskline_service.store.values import LogLine, Output, Verdict
 from tests.stack import Stack
 
 State = task_pb2.Task
@@ -168,6 +170,58 @@ async def test_when_older_events_were_dropped_the_story_begins_with_a_gap(stack:
     assert kept == list(range(kept[0], 1500))
     assert 1000 <= len(kept) <= 1200
     assert told(events[-1]) == "COMPLETED"
+
+
+LARGE = json.dumps([{"a": number} for number in range(20_000)]).encode()
+
+
+async def many_large_outputs(stack: Stack, store: TaskStore) -> None:
+    @stack.tasks.task("talks")
+    async def talks() -> None: ...  # the test is its worker
+
+    await stack.stub.Enqueue(pb.EnqueueRequest(task_type="talks", task_id="talks"))
+    (claim,), _ = await store.claim(["talks"], count=1, worker="w", lease=timedelta(minutes=1))
+    await store.append([Output(claim, number, LARGE) for number in range(1, 41)])
+
+
+async def test_a_story_of_many_large_outputs_comes_in_pages_that_miss_none(
+    stack: Stack, store: TaskStore
+) -> None:
+    await many_large_outputs(stack, store)
+    read = await store.story("talks", after=0, count=1000)
+    pages, request = list[list[task_pb2.TaskEvent]](), pb.ListTaskEventsRequest(task_id="talks")
+    request.payload_format = task_pb2.PAYLOAD_FORMAT_JSON_BYTES
+    while not pages or request.page_token:
+        page = await stack.stub.ListTaskEvents(request)
+        pages.append(list(page.events))
+        request.page_token = page.next_page_token
+
+    assert read.more
+    assert len(read.events) < 25, "no more is read than an answer can hold"
+    assert [event.sequence for events in pages for event in events] == list(range(1, 43))
+    assert all(len(events) > 5 for events in pages[:-1])
+
+
+async def test_the_largest_page_of_events_holds_up_nobody(stack: Stack, store: TaskStore) -> None:
+    await many_large_outputs(stack, store)
+    loop, longest = asyncio.get_running_loop(), 0.0
+
+    async def watch_the_loop() -> None:
+        nonlocal longest
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0)
+            longest = max(longest, loop.time() - before)
+
+    watching = asyncio.create_task(watch_the_loop())
+    before = loop.time()
+    page = await list_task_events(pb.ListTaskEventsRequest(task_id="talks"), store)
+    took = loop.time() - before
+    await asyncio.sleep(0)
+    watching.cancel()
+
+    assert page.ByteSize() > 2 * 1024**2
+    assert longest < took / 3, f"{longest:.3f} s of {took:.3f} s at a stretch"
 
 
 async def test_a_line_that_is_sent_again_is_kept_once(stack: Stack, store: TaskStore) -> None:

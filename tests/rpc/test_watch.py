@@ -322,6 +322,58 @@ async def test_heartbeats_come_while_progress_is_held_back(stack: Stack) -> None
         held.go.set()
 
 
+async def test_a_quiet_watch_keeps_its_token_fresh(stack: Stack) -> None:
+    held = Held(stack)
+    async with stack.worker():
+        await held.running(stack, "a")
+        call = stack.stub.Watch(
+            pb.WatchRequest(task_ids=["a"], heartbeat_interval=Duration(seconds=1))
+        )
+        snapshot = await call.read()
+        await enqueue(stack, "held", "another")
+        beat = await call.read()
+        call.cancel()
+        await stack.store.redis.call(b"XTRIM", stack.store.keys.log, b"MAXLEN", b"0")
+        held.go.set()
+        assert isinstance(snapshot, task_pb2.TaskEvent) and isinstance(beat, task_pb2.TaskEvent)
+        assert beat.HasField("heartbeat")
+        rest = await watched(stack, ["a"], resume_token=beat.resume_token)
+        late = await watched(stack, ["a"], resume_token=snapshot.resume_token)
+
+    assert [kind for _, kind, _ in told(rest)] == ["ended"]
+    assert [
+        (kind, event.snapshot.gap) for event, (_, kind, _) in zip(late, told(late), strict=True)
+    ] == [
+        ("snapshot", True),
+        ("ended", False),
+    ]
+
+
+async def test_what_was_said_and_is_no_longer_kept_is_one_gap(stack: Stack) -> None:
+    say, go = asyncio.Event(), asyncio.Event()
+
+    @stack.tasks.task("talks")
+    async def talks(ctx: TaskContext) -> None:
+        await say.wait()
+        for number in range(5):
+            await ctx.log(f"line {number}")
+        await go.wait()
+
+    async with stack.worker():
+        await enqueue(stack, "talks", "a")
+        await stack.until("a", lambda task: task.state == State.STATE_RUNNING)
+        (snapshot,) = await watched(stack, ["a"], most=1)
+        say.set()
+        await watched(stack, ["a"], resume_token=snapshot.resume_token, most=5)
+        await stack.store.redis.call(b"XTRIM", stack.store.keys.prefix + b"h:a", b"MAXLEN", b"2")
+        go.set()
+        rest = await watched(stack, ["a"], resume_token=snapshot.resume_token)
+
+    assert [kind for _, kind, _ in told(rest)] == ["snapshot", "log", "log", "ended"]
+    assert rest[0].snapshot.gap
+    assert [event.log.message for event in rest[1:3]] == ["line 3", "line 4"]
+
+
 async def test_the_end_of_a_task_is_not_mixed_with_its_replacement(stack: Stack) -> None:
     held = Held(stack)
     held.go.set()

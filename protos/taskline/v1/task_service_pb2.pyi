@@ -125,7 +125,10 @@ class EnqueueRequest(_message.Message):
     """Optional. Identifies this logical request, at most 64 characters as in
     `task_id`; a random UUID is best. While the task that it made is known,
     repeating the request with the same `request_id` and `task_id` returns that
-    task and enqueues nothing; with another content it fails.
+    task and enqueues nothing; with another content it fails. Content is every
+    field that describes the task, an input by its value: the order of members
+    and the spacing of JSON do not matter, and maps have no order. How numbers
+    are written does: 1 is not 1.0.
     """
     conflict_policy: Global___ConflictPolicy.ValueType
     """Optional. What to do when `task_id` is taken by another request."""
@@ -594,7 +597,9 @@ class DownloadResultRequest(_message.Message):
     task_id: _builtins.str
     """Required. Which task."""
     offset: _builtins.int
-    """Optional. Start at this byte, to continue a broken download."""
+    """Optional. Start at this byte, to continue a broken download. From the very
+    end there is one answer without bytes, which tells that nothing is missing.
+    """
     def __init__(
         self,
         *,

@@ -134,6 +134,9 @@ class TaskServiceServicer(object):
         others instead. Entries are then written in order in bounded steps: if the
         store fails in between, the call fails with UNAVAILABLE and those before
         stay accepted; repeated with the same `request_id`s it adds what is missing.
+        So it is if another caller takes an id or the last place of a queue between
+        the check and a step: the call fails for the first such entry, and repeated
+        with another entry in its place it adds what is missing.
         Same idempotency and errors as Enqueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

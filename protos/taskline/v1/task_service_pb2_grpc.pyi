@@ -40,6 +40,9 @@ class TaskServiceStub:
     others instead. Entries are then written in order in bounded steps: if the
     store fails in between, the call fails with UNAVAILABLE and those before
     stay accepted; repeated with the same `request_id`s it adds what is missing.
+    So it is if another caller takes an id or the last place of a queue between
+    the check and a step: the call fails for the first such entry, and repeated
+    with another entry in its place it adds what is missing.
     Same idempotency and errors as Enqueue.
     """
     Run: _aio.UnaryStreamMultiCallable[_task_service_pb2.RunRequest, _task_pb2.TaskEvent]
@@ -160,6 +163,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         others instead. Entries are then written in order in bounded steps: if the
         store fails in between, the call fails with UNAVAILABLE and those before
         stay accepted; repeated with the same `request_id`s it adds what is missing.
+        So it is if another caller takes an id or the last place of a queue between
+        the check and a step: the call fails for the first such entry, and repeated
+        with another entry in its place it adds what is missing.
         Same idempotency and errors as Enqueue.
         """
 

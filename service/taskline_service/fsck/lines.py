@@ -51,6 +51,6 @@ def judge_log(seen: Seen) -> Iterator[Offence]:
         detail = f"is {shown(revision or b'0')}, but the log goes up to {latest}"
     else:
         return
-    # Every revision that was given out has an entry in the log, and the latest is never trimmed.
+    # Every revision that was given out had an entry in the log; which was the last, it remembers.
     repair = Repair(f"set it to {latest}", seen, ((b"SET", b"rev", str(latest)),))
     yield Offence(Invariant.REVISION, "the revision", detail, repair)

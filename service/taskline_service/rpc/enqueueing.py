@@ -15,6 +15,7 @@ from taskline_service.limits import LONGEST_SPAN, MOST_ATTEMPTS
 from taskline_service.offload import off_loop
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.fields import Checker
+from taskline_service.rpc.json_value import canonical
 from taskline_service.rpc.payload import payload_to_json_bytes
 from taskline_service.store.values import Conflict, NewTask
 from taskline_service.task import UNLIMITED_ATTEMPTS, RetryPolicy, TaskSpec
@@ -65,6 +66,9 @@ async def new_task(
 
     task_id = request.task_id or request.request_id or new_id()
     named = bool(request.task_id or request.request_id)
+    digest = b""
+    if request.request_id:
+        digest = await off_loop(len(task_input), _digest, request, task_input)
     spec = TaskSpec(
         id=task_id,
         uid=new_id() if named else task_id,
@@ -81,7 +85,7 @@ async def new_task(
         # As asked for; whoever enqueues the task puts the trace of the span in its place.
         trace=dict(request.trace_context),
         request_id=request.request_id,
-        digest=_digest(request, task_input) if request.request_id else b"",
+        digest=digest,
     )
     return NewTask(
         spec=spec, delay=delay, due_us=due_us, on_conflict=_CONFLICTS[request.conflict_policy]
@@ -184,7 +188,10 @@ def _with_defaults(policy: task_pb.RetryPolicy, info: TaskTypeInfo) -> RetryPoli
 
 
 def _digest(request: pb.EnqueueRequest, task_input: bytes) -> bytes:
-    """Of all that the request asks for, in a fixed order; never over serialized protobuf."""
+    """Of all that the request asks for, in a fixed order; never over serialized protobuf.
+
+    Of the input the value counts: who makes a request anew may write it in another way.
+    """
     retry = request.retry_policy
     parts = (
         request.task_type,
@@ -208,5 +215,5 @@ def _digest(request: pb.EnqueueRequest, task_input: bytes) -> bytes:
         sorted(request.labels.items()),
     )
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=16)
-    digest.update(b"\0" + task_input)
+    digest.update(b"\0" + canonical(task_input))
     return digest.digest()

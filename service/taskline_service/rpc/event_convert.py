@@ -21,6 +21,7 @@ def event_to_pb(event: Event, payload_format: pb.PayloadFormat.ValueType) -> pb.
         assert progress is not None
         message.progress.CopyFrom(progress)
     elif isinstance(change, Logged):
+        assert change.message is not None  # who tells of it has looked
         message.log.message = change.message
         if change.percentage is not None:
             message.log.percentage = change.percentage

@@ -6,6 +6,7 @@ without a word.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ MAX_EXACT = 2**53 - 1
 _ORJSON_MAY_ROUND = 2.0**63
 # An integer of more characters, sign included, is surely beyond MAX_EXACT.
 _EXACT_CHARACTERS = 17
+
+# Of as many digits as one that needs more than 64 bits, at least.
+_LONG_INTEGER = re.compile(rb"[0-9]{19,}")
 
 _FALSY: Mapping[str, Any] = {"string_value": "", "number_value": 0, "null_value": None}
 
@@ -58,6 +62,17 @@ def fill_value(value: Value, data: bytes) -> None:
         value.Clear()
         plain = json.loads(data, parse_int=_int_or_digits, parse_float=_Double)
         _fill(value, plain, MAX_VALUE_DEPTH)
+
+
+def canonical(data: bytes) -> bytes:
+    """The same for every text of a JSON value, whatever its spacing and the order of members.
+
+    Numbers are told apart as they are written: 1 is not 1.0.
+    """
+    text = orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS)
+    if b"e+" in text:  # perhaps an integer that was rounded: only its digits tell which it was
+        text = b"\0".join((text, *sorted(_LONG_INTEGER.findall(data))))
+    return text
 
 
 def struct_of(plain: Mapping[str, Any]) -> Struct:

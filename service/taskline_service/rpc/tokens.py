@@ -60,6 +60,11 @@ class Position:
     introduced: int = 0
     held: tuple[int, ...] = ()
 
+    @property
+    def read_from(self) -> int:
+        """The revision up to which nothing is still to be told."""
+        return self.revision - (0 if self.ordinal == ALL_EVENTS else 1)
+
 
 def resume_token(of: bytes, position: Position) -> str:
     """Where a subscription can continue."""

@@ -71,10 +71,7 @@ class Introduction:
                 if telling.is_new(event):
                     for ready in telling.pacing.order(event):
                         yield await telling.event(ready)
-        if revision >= telling.position.revision:
-            telling.position = replace(
-                telling.position, revision=revision, ordinal=tokens.ALL_EVENTS
-            )
+        telling.settle(revision)
 
     async def resumed(self, token: str) -> AsyncIterator[pb.TaskEvent]:
         """What happened since the token; snapshots for what it had not come to yet.
@@ -86,7 +83,7 @@ class Introduction:
         telling = self._telling
         position = tokens.resume_position(token, telling.subscription)
         tasks = await self._read()
-        missed = await self._hub.since(position.revision - 1, telling.ids)
+        missed = await self._hub.since(position.read_from, telling.ids)
         if missed is None or position.revision > tasks[0].revision:
             async for message in self.of(tasks, gap=True):
                 yield message

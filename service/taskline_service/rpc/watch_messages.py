@@ -10,7 +10,7 @@ from taskline_service.errors import TaskNotFound
 from taskline_service.offload import off_loop
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
-from taskline_service.store import Emitted, End, Event, TaskStore
+from taskline_service.store import Emitted, End, Event, Logged, TaskStore
 from taskline_service.task import Task
 
 # All watchers take an event at about the same time, and one of these may have two megabytes.
@@ -97,12 +97,13 @@ class EventMessages:
             self._made.popitem(last=False)
 
     async def _read(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
-        """The message of an event that was too long to come along."""
+        """The message of an event without what came with it."""
         if isinstance(event.change, End):
             event = await self._with_outcome(event)
             size = len(event.change.result or b"") if isinstance(event.change, End) else 0
         else:
-            output = await self._store.output(event.task_id, event.sequence)
+            is_output = isinstance(event.change, Emitted)
+            output = await self._store.output(event) if is_output else None
             if output is None:  # so much came after it that it is no longer kept
                 (task,) = await self._store.get_many([event.task_id])
                 return heartbeat() if task is None else snapshot_of(task, gap=True)
@@ -120,7 +121,9 @@ class EventMessages:
 
 
 def _is_whole(event: Event) -> bool:
-    """Whether nothing of it was too long to come along."""
+    """Whether nothing of it is missing: it was not too long to come along, and is still kept."""
     if isinstance(event.change, End):
         return event.change.result is not None or event.change.error is not None
+    if isinstance(event.change, Logged):
+        return event.change.message is not None
     return not isinstance(event.change, Emitted) or event.change.data is not None

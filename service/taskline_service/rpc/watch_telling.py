@@ -57,6 +57,11 @@ class Telling:
         """What is in the task as it was read is no longer new."""
         self._sequences[task.id] = max(task.sequence, self.told_up_to(task.id))
 
+    def settle(self, revision: int) -> None:
+        """All up to this revision is told, so that an idle stream continues long after."""
+        if revision >= self.position.revision:
+            self.position = replace(self.position, revision=revision, ordinal=tokens.ALL_EVENTS)
+
     def introduced(self, steps: int) -> None:
         """So many steps of introducing tasks are made."""
         at, inside = divmod(steps, STEPS_PER_TASK)

@@ -68,6 +68,8 @@ class WatchStream:
             event = mailbox.take()
             if event is None:
                 if not await self._wait(mailbox):
+                    if mailbox.empty:
+                        telling.settle(self._hub.revision)
                     yield telling.heartbeat()
                 for due in telling.pacing.take_due():
                     yield await telling.event(due)

@@ -1,9 +1,15 @@
 """The kinds of things that happen to a task, as watchers get them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from taskline_service.store.records import error_from_blob, progress_from_bytes
+from taskline_service.store.records import (
+    error_from_blob,
+    from_blob,
+    progress_from_bytes,
+    unpack,
+)
 from taskline_service.task import Progress, TaskError, TaskState
 
 
@@ -38,7 +44,8 @@ class End:
 class Logged:
     """The task logged a line."""
 
-    message: str
+    # None if it is no longer kept.
+    message: str | None
     percentage: float | None
 
 
@@ -46,7 +53,7 @@ class Logged:
 class Emitted:
     """The task emitted an output."""
 
-    # As JSON. None if it is too long to be sent along: then it is with the task.
+    # As JSON. None if it is too long to be sent along: then it is with the task, if still kept.
     data: bytes | None
 
 
@@ -75,6 +82,39 @@ class Event:
     begins: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The events of one call that changed tasks, by their places in it."""
+
+    revision: int
+    events: list[tuple[int, dict[bytes, Any]]]
+
+    @classmethod
+    def of(cls, told: bytes) -> "Message":
+        """As the log has it: without what came with the events."""
+        fields = unpack(told)
+        return cls(fields[b"rev"], list(enumerate(fields[b"events"])))
+
+    @classmethod
+    def heard(cls, published: bytes) -> "Message":
+        """As it is published."""
+        told, contents = from_blob(published)
+        message = cls.of(told)
+        for (_, fields), content in zip(message.events, unpack(contents), strict=True):
+            add_content(fields, content)
+        return message
+
+    def decoded(self) -> Iterator[Event]:
+        """Its events."""
+        return (decode_event(fields, self.revision, place) for place, fields in self.events)
+
+
+def add_content(fields: dict[bytes, Any], content: Any) -> None:
+    """Let the fields of an event have what came with it."""
+    if content:  # the scripts' msgpack writes an empty map as an empty list
+        fields |= content
+
+
 def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
     """An event, from what the scripts publish."""
     return Event(
@@ -93,9 +133,9 @@ def _change(fields: dict[bytes, Any]) -> Change:
     if fields[b"kind"] == b"progress":
         return progress_from_bytes(fields[b"progress"])
     if fields[b"kind"] == b"log":
-        percentage = fields.get(b"percentage")
+        message, percentage = fields.get(b"message"), fields.get(b"percentage")
         return Logged(
-            fields[b"message"].decode("utf-8", "replace"),
+            None if message is None else message.decode("utf-8", "replace"),
             None if percentage is None else float(percentage),
         )
     if fields[b"kind"] == b"output":

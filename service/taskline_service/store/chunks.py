@@ -12,6 +12,7 @@ MOVES_PER_CALL = 30
 # Of those that write or remove a story, an error or a result.
 LONG_MOVES_PER_CALL = 15
 RECORDS_PER_CALL = 25
+CONTENTS_PER_CALL = 50
 BYTES_PER_CALL = 4 * 1024 * 1024
 
 _T = TypeVar("_T")

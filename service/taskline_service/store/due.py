@@ -65,8 +65,12 @@ class Due(Scripted):
         ]
 
     async def expire(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
-        """Drop results and records whose time is over."""
-        args = {"count": count, "record_ttl": self._record_ttl_us}
+        """Drop results and records whose time is over, and what the log has of that time."""
+        args = {
+            "count": count,
+            "result_ttl": to_us(self.result_ttl),
+            "record_ttl": self._record_ttl_us,
+        }
         reply = await self._script("expire", args)
         return _upkept(reply[b"dropped"], reply)
 

@@ -13,15 +13,14 @@ from typing import Any
 
 from taskline_service.errors import TasklineError
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.changes import Event, Gap, decode_event
+from taskline_service.store.changes import Event, Gap, Message, decode_event
 from taskline_service.store.keys import Keys
-from taskline_service.store.records import unpack
+from taskline_service.store.log import EventLog
 from taskline_service.store.redis import Redis, Subscription
 from taskline_service.task import Progress
 
 log = logging.getLogger(__name__)
 
-_PAGE = 500
 # A subscription can lose what was published last without knowing: compare now and then.
 _COMPARE_EVERY_S = 10.0
 MAILBOX_LENGTH = 10_000
@@ -102,15 +101,14 @@ class EventHub:
     """Hands the events of this partition to the mailboxes of those who watch."""
 
     def __init__(self, redis: Redis, address: RedisAddress, keys: Keys) -> None:
-        self._redis = redis
-        self._keys = keys
+        self._log = EventLog(redis, keys)
         self._mailboxes: dict[bytes, set[Mailbox]] = {}
         # Of those who watch by filter: which lines each wants, and, once asked, who wants a line.
         self._selections: dict[Mailbox, Callable[[str], bool]] = {}
         self._by_line: dict[bytes, list[Mailbox]] = {}
         self._revision: int | None = None
         # Messages that cannot be handed out before others have come, in their order.
-        self._early: list[dict[bytes, Any]] = []
+        self._early: list[Message] = []
         self._catching_up = asyncio.Lock()
         self._behind = asyncio.Event()
         self._subscription = Subscription(
@@ -173,18 +171,18 @@ class EventHub:
         present, last = await self.present_revision(), revision
         if up_to is not None:
             present = up_to
-        while last < present and (messages := await self._read_log(last)):
+
+        def is_wanted(fields: dict[bytes, Any]) -> bool:
+            return fields[b"id"] in wanted
+
+        while last < present and (messages := await self._log.after(last, is_wanted)):
             for message in messages:
-                if up_to is not None and message[b"rev"] > up_to:
+                if up_to is not None and message.revision > up_to:
                     break
-                if message[b"rev"] != last + 1:
+                if message.revision != last + 1:
                     return None
                 last += 1
-                events += [
-                    decode_event(fields, last, ordinal)
-                    for ordinal, fields in enumerate(message[b"events"])
-                    if fields[b"id"] in wanted
-                ]
+                events += message.decoded()
         return events if last >= present else None
 
     async def page_since(
@@ -196,35 +194,35 @@ class EventHub:
         longer kept.
         """
         present, last, events = await self.present_revision(), revision, list[Event]()
-        for message in await self._read_log(revision, _SELECTED_PAGE):
-            if message[b"rev"] != last + 1:
+
+        def is_wanted(fields: dict[bytes, Any]) -> bool:
+            return wanted(fields.get(b"line", b"").decode())
+
+        for message in await self._log.after(revision, is_wanted, count=_SELECTED_PAGE):
+            if message.revision != last + 1:
                 return None
             last += 1
-            events += [
-                decode_event(fields, last, ordinal)
-                for ordinal, fields in enumerate(message[b"events"])
-                if wanted(fields.get(b"line", b"").decode())
-            ]
+            events += message.decoded()
         return None if last == revision != present else (last, events)
 
     async def present_revision(self) -> int:
         """How far the store is; it may be further than what has been handed out."""
-        return int(await self._redis.call(b"GET", self._keys.revision) or 0)
+        return await self._log.present_revision()
 
     def _hear(self, _channel: bytes, data: bytes) -> None:
-        message = unpack(data)
+        message = Message.heard(data)
         if self._early or not self._deliver(message):
             self._early.append(message)
             self._behind.set()
 
-    def _deliver(self, message: dict[bytes, Any]) -> bool:
+    def _deliver(self, message: Message) -> bool:
         """Hand out a message; False if others should have come before it."""
-        revision = message[b"rev"]
+        revision = message.revision
         if self._revision is None or revision > self._revision + 1:
             return False
         if revision == self._revision + 1:
             self._revision = revision
-            for ordinal, fields in enumerate(message[b"events"]):
+            for ordinal, fields in message.events:
                 mailboxes = self._mailboxes.get(fields[b"id"], ())
                 selected = self._selecting(fields) if self._selections else ()
                 if mailboxes or selected:
@@ -250,7 +248,7 @@ class EventHub:
                 self._skip_to(present)
                 self._behind.set()  # what we heard of it up to now was taken for old
             while self.revision < present:
-                messages = await self._read_log(self.revision)
+                messages = await self._log.after(self.revision, self._is_followed)
                 whole = messages and all(map(self._deliver, messages))
                 if not whole and self.revision < present:
                     self._skip_to(present)
@@ -261,18 +259,18 @@ class EventHub:
                     self._behind.set()
                     return
 
+    def _is_followed(self, fields: dict[bytes, Any]) -> bool:
+        # Who comes later reads the task, or the log, when all of this has happened.
+        return fields[b"id"] in self._mailboxes or bool(
+            self._selections and self._selecting(fields)
+        )
+
     def _skip_to(self, revision: int) -> None:
         log.warning("events up to revision %d are no longer kept: watchers read again", revision)
         self._revision = revision
         watching = {box for boxes in self._mailboxes.values() for box in boxes}
         for mailbox in (*watching, *self._selections):
             mailbox.lose(revision)
-
-    async def _read_log(self, after: int, count: int = _PAGE) -> list[dict[bytes, Any]]:
-        entries = await self._redis.call(
-            b"XRANGE", self._keys.log, f"{after + 1}-0", b"+", b"COUNT", str(count)
-        )
-        return [unpack(fields[1]) for _, fields in entries]
 
     async def _compare(self) -> None:
         """Catch up when messages are missing, and look by ourselves now and then."""

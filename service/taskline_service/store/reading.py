@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.errors import TaskDamaged, TaskNotFound
+from taskline_service.store.changes import Event
 from taskline_service.store.chunks import RECORDS_PER_CALL, chunks
 from taskline_service.store.queries import query_to_args, want_of
-from taskline_service.store.records import task_from_record
+from taskline_service.store.records import task_from_record, unpack
 from taskline_service.store.scripted import Scripted
 from taskline_service.store.statistics import Stats, stats_from_reply
 from taskline_service.store.story import Story, story_from_reply
@@ -79,11 +80,13 @@ class Reading(Scripted):
             raise TaskNotFound(task_id)
         return story_from_reply(reply, after=after, count=count)
 
-    async def output(self, task_id: str, sequence: int) -> bytes | None:
+    async def output(self, event: Event) -> bytes | None:
         """The output that a task emitted with this event; None if it is no longer kept."""
-        stream, entry = self.keys.prefix + b"h:" + task_id.encode(), f"{sequence}-0"
-        for _, fields in await self.redis.call(b"XRANGE", stream, entry, entry):
-            return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"o")
+        stream, place = self.keys.prefix + b"h:" + event.task_id.encode(), f"{event.sequence}-0"
+        for _, fields in await self.redis.call(b"XRANGE", stream, place, place):
+            entry = dict(zip(fields[::2], fields[1::2], strict=True))
+            # Another task may have the id by now.
+            return entry.get(b"o") if unpack(entry[b"e"])[b"at"] == event.event_us else None
         return None
 
     async def get_result_chunk(

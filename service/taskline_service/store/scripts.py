@@ -12,7 +12,7 @@ _LUA = files("taskline_service.store") / "lua"
 _SHARED = ("_prelude", "_statistics", "_history", "_moves")
 # What some have besides: those that read tasks, and those that check or mend a store.
 _SHARED_BY_SOME = {
-    "_reading": frozenset({"events", "get", "list"}),
+    "_reading": frozenset({"contents", "events", "get", "list"}),
     "_facts": frozenset({"inspect", "mend"}),
 }
 

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from taskline_service.store.changes import End, Event, StateChange, decode_event
+from taskline_service.store.changes import (
+    End,
+    Event,
+    StateChange,
+    add_content,
+    decode_event,
+)
 from taskline_service.store.damage import record_of
 from taskline_service.store.records import progress_sequence, task_from_record, unpack
 from taskline_service.task import Task, TaskState
@@ -34,19 +40,20 @@ def _story(reply: dict[bytes, Any], task: Task, *, after: int, count: int) -> St
     first = _entry(reply[b"first"]) if reply.get(b"first") else None
     dropped = first is not None and first[b"prev"] > 0
     told = _told_by_record(record, task, first)
-    if len(entries) == count:  # the rest may lie between entries that were not read
+    if not reply[b"whole"]:  # the rest may lie between entries that were not read
         told = [event for event in told if event.sequence <= kept[-1].sequence]
     events = sorted(
         (event for event in (*kept, *told) if event.sequence > after),
         key=lambda event: event.sequence,
     )
-    more = len(entries) == count or len(events) > count
+    more = not reply[b"whole"] or len(events) > count
     return Story(task, events[:count], dropped and after == 0, more)
 
 
 def _entry(entry: list[Any]) -> dict[bytes, Any]:
     parts = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
     fields: dict[bytes, Any] = unpack(parts[b"e"])
+    add_content(fields, fields.get(b"content"))
     return fields | ({b"output": parts[b"o"]} if b"o" in parts else {})
 
 

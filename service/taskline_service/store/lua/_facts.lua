@@ -156,9 +156,13 @@ FACTS.task_type = function(name)
   }
 end
 
--- { revision, id of the last entry of the log }
+-- { revision, id of the last entry that the log ever had }
 FACTS.log = function()
-  return { ask('GET', PREFIX .. 'rev'), last_of(PREFIX .. 'log') }
+  local about, last = ask('XINFO', 'STREAM', PREFIX .. 'log') or {}, false
+  for i = 1, #about, 2 do
+    last = about[i] == 'last-generated-id' and about[i + 1] or last
+  end
+  return { ask('GET', PREFIX .. 'rev'), last }
 end
 
 -- { state, error type, sequence }

@@ -74,7 +74,7 @@ end
 local function finish_with_error(task, state, error, traceback)
   local blob = write_error(task, error, traceback)
   task.error_type = error.type
-  local event = { error = #blob <= INLINE_BYTES and blob or nil }
+  local event = { content = { error = #blob <= INLINE_BYTES and blob or nil } }
   finish(task, state, event, nil, 'et', error.type)
 end
 
@@ -90,7 +90,7 @@ local function retry_at(task, due, error, traceback, ...)
   task.error_type = error.type
   local event = {
     kind = 'state', state = 'RETRYING', attempts = task.attempts, due = due,
-    error = #blob <= INLINE_BYTES and blob or nil,
+    content = { error = #blob <= INLINE_BYTES and blob or nil },
   }
   record_start(task)
   move(task, 'RETRYING', event, 'du', due, 'et', error.type, ...)
@@ -151,8 +151,20 @@ local function remove(task)
     PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
 end
 
--- Ends every script that changes tasks: wakes workers, gives the log and the watchers the
--- events of this call, and writes down what is counted.
+-- Gives the log and the watchers the events of this call.
+local function tell()
+  local contents = {}
+  for i, event in ipairs(events) do
+    contents[i], event.content = event.content or false, nil
+  end
+  local kept = cmsgpack.pack({ rev = revision, events = events })
+  redis.call('XADD', PREFIX .. 'log', 'MAXLEN', '~', LOG_LENGTH, string.format('%.0f-%.0f', revision, now),
+    'e', kept)
+  redis.call('PUBLISH', PREFIX .. 'events', to_blob(kept, cmsgpack.pack(contents)))
+end
+
+-- Ends every script that changes tasks: wakes workers, tells what happened, and writes down what
+-- is counted.
 local function publish()
   local woken = {}
   for line, score in pairs(first_ready) do
@@ -163,10 +175,7 @@ local function publish()
     redis.call('PUBLISH', PREFIX .. 'wake', cmsgpack.pack(woken))
   end
   if revision then
-    local message = cmsgpack.pack({ rev = revision, events = events })
-    redis.call('XADD', PREFIX .. 'log', 'MAXLEN', '~', LOG_LENGTH,
-      string.format('%.0f-0', revision), 'e', message)
-    redis.call('PUBLISH', PREFIX .. 'events', message)
+    tell()
   end
   write_stats()
 end

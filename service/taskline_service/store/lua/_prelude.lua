@@ -42,8 +42,10 @@
 --                    a queue, on all of them: enqueued, completed, failed, retried, and by bin of
 --                    the time they took, q<bin> starts and r<bin> ends of attempts; has a TTL
 --   rev      STRING  the revision: counts the calls that changed tasks
---   log      STREAM  by revision: the events of each such call
--- Channels: `events` carries what `log` gets; `wake` lines that have tasks; `cancel` claims to stop.
+--   log      STREAM  by revision and time in us: the events of each such call, without what came
+--                    with them, for as long as results are kept
+-- Channels: `events` carries a blob of what `log` gets, and of what came with each event; `wake`
+-- lines that have tasks; `cancel` claims to stop.
 --
 -- A blob is two strings in one: the length of the first in 4 bytes, the first, the second.
 --
@@ -53,7 +55,7 @@
 
 local PREFIX = KEYS[1]
 local args = cmsgpack.unpack(ARGV[1])
-local INLINE_BYTES = 4096  -- a larger outcome is not sent with its event, but read when asked for
+local INLINE_BYTES = 4096  -- a longer content is not sent with its event, but read when asked for
 
 local seconds_and_us = redis.call('TIME')
 local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
@@ -154,7 +156,8 @@ end
 local events, revision = {}, nil
 
 -- Tells watchers; `line` is for those who watch by filter. Raises the task's sequence, which
--- the caller's HSET stores.
+-- the caller's HSET stores. What was given or returned by somebody goes into the event's `content`:
+-- of that the log keeps nothing, so that it goes with its task; contents.lua reads it again.
 local function emit(task, event)
   revision = revision or redis.call('INCR', PREFIX .. 'rev')
   task.sequence = task.sequence + 1

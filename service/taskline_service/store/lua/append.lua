@@ -5,9 +5,9 @@
 
 local function event_of(entry)
   if not entry.output then
-    return { kind = 'log', message = entry.message, percentage = entry.percentage }
+    return { kind = 'log', content = { message = entry.message, percentage = entry.percentage } }
   end
-  return { kind = 'output', output = #entry.output <= INLINE_BYTES and entry.output or nil }
+  return { kind = 'output', content = { output = #entry.output <= INLINE_BYTES and entry.output or nil } }
 end
 
 local verdicts = {}

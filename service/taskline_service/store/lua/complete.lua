@@ -13,7 +13,7 @@ for i, outcome in ipairs(args.outcomes) do
       redis.call('DEL', PREFIX .. 'e:' .. task.id)  -- it finished first
     end
     finish(task, 'COMPLETED',
-      { result = #result <= INLINE_BYTES and result or nil, result_size = #result },
+      { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } },
       outcome.result_ttl, 'rs', #result)
   end
   verdicts[i] = why or 'ok'

@@ -1,13 +1,26 @@
 -- Reads what happened to a task, from the event after `after` on.
 -- args: id, after (a sequence), count
--- Returns { rev, record, entries, first }, or false if there is no such task. entries: those of
--- h:<id>; the rest of its story is in the record. first: the oldest entry that is still kept.
+-- Returns { rev, record, entries, whole, first }, or false if there is no such task. entries: those
+-- of h:<id>; the rest of its story is in the record. whole: there are no further ones. first: the
+-- oldest entry that is still kept.
+
+local STEP = 10
+local MAX_BYTES = 3145728  -- of outputs; no answer has room for more
 
 local stream = PREFIX .. 'h:' .. args.id
-local entries = redis.call('XRANGE', stream, string.format('%.0f-0', args.after + 1), '+', 'COUNT', args.count)
-local last_page = #entries < args.count
-local record = read_record(args.id, { traceback = last_page, result = last_page })
+local entries, bytes, next_place, whole = {}, 0, args.after + 1, false
+while not whole and #entries < args.count and bytes < MAX_BYTES do
+  local want = math.min(STEP, args.count - #entries)
+  local step = redis.call('XRANGE', stream, string.format('%.0f-0', next_place), '+', 'COUNT', want)
+  for _, entry in ipairs(step) do
+    entries[#entries + 1] = entry
+    bytes = bytes + #(entry[2][4] or '')
+    next_place = tonumber(string.match(entry[1], '^%d+')) + 1
+  end
+  whole = #step < want
+end
+local record = read_record(args.id, { traceback = whole, result = whole })
 return cmsgpack.pack(record and {
-  rev = present_revision(), record = record, entries = entries,
+  rev = present_revision(), record = record, entries = entries, whole = whole,
   first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1],
 })

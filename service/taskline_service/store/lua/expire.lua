@@ -1,9 +1,44 @@
--- Drops results, and later records, whose time is over; and task types that nobody has been
--- able to run for as long as records are kept.
--- args: count, record_ttl (us)
+-- Drops results, and later records, whose time is over; what the log has told for as long as
+-- results are kept; and task types that nobody has been able to run for as long as records are kept.
+-- args: count, result_ttl (us), record_ttl (us)
 -- Returns { dropped, wait (us until the next is due, nil if nothing else is kept),
 --           dangling = { ids } }; dangling: ids that were kept although their record is gone or damaged.
 
+local LOG_STEP = 1000  -- entries of the log that one call drops, at most
+
+-- Revision and time of the first entry of the log from this revision on.
+local function log_entry(revision)
+  local entry = redis.call('XRANGE', PREFIX .. 'log', string.format('%.0f-0', revision), '+', 'COUNT', 1)[1]
+  if entry then
+    local revision_of, time = string.match(entry[1], '^(%d+)-(%d+)$')
+    return tonumber(revision_of), tonumber(time)
+  end
+end
+
+-- Drops what is too old from the log; returns how long until the next is, nil if that was all.
+local function shorten_log()
+  local oldest = now - args.result_ttl
+  local first, time = log_entry(0)
+  if first and time <= oldest then
+    -- Between an entry that goes and one that stays there is one step less each time.
+    local goes, stays = first, first + LOG_STEP
+    while stays - goes > 1 do
+      local middle = math.floor((goes + stays) / 2)
+      local _, middle_time = log_entry(middle)
+      if middle_time and middle_time <= oldest then
+        goes = middle
+      else
+        stays = middle
+      end
+    end
+    redis.call('XTRIM', PREFIX .. 'log', 'MINID', string.format('%.0f-0', stays))
+    time = select(2, log_entry(0))
+  end
+  return time and math.max(0, time - oldest)
+end
+
+-- First, so that nothing is left there of a task whose record goes.
+local log_wait = shorten_log()
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'retention', '-inf', now, 'LIMIT', 0, args.count)
 local dangling = {}
 for _, id in ipairs(ids) do
@@ -27,4 +62,8 @@ for _, name in ipairs(forgotten) do
   redis.call('ZREM', PREFIX .. 'types_seen', name)
   redis.call('HDEL', PREFIX .. 'types', name)
 end
-return cmsgpack.pack({ dropped = #ids - #dangling, dangling = dangling, wait = wait_for('retention') })
+local wait = wait_for('retention')
+return cmsgpack.pack({
+  dropped = #ids - #dangling, dangling = dangling,
+  wait = wait and log_wait and math.min(wait, log_wait) or wait or log_wait,
+})

@@ -10,7 +10,7 @@ for i, report in ipairs(args.reports) do
     local progress = cmsgpack.pack(report.progress)
     redis.call('DEL', PREFIX .. 'g:' .. task.id)  -- see the rules on memory: it must be able to end
     redis.call('SET', PREFIX .. 'g:' .. task.id, progress)
-    emit(task, { kind = 'progress', progress = progress })
+    emit(task, { kind = 'progress', content = { progress = progress } })
     redis.call('HSET', PREFIX .. 't:' .. task.id, 'sq', task.sequence, 'up', now)
   end
   verdicts[i] = why or 'ok'

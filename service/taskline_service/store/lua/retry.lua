@@ -16,7 +16,7 @@ local function remember_end(task, end_us, result_size, error_blob)
   record(task, {
     id = task.id, seq = task.sequence, at = end_us, kind = 'ended', state = task.state,
     attempts = task.attempts, result_size = result_size,
-    error = error_blob and #error_blob <= INLINE_BYTES and error_blob or nil,
+    content = { error = error_blob and #error_blob <= INLINE_BYTES and error_blob or nil },
   })
 end
 
