@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service.fsck import repair_store
 from tests.stack import Stack
 
 pytestmark = pytest.mark.damages_store
@@ -96,3 +97,32 @@ async def test_what_the_store_refuses_for_its_damage_is_told_without_its_words_a
     assert refused.value.code() is grpc.StatusCode.INTERNAL
     assert refused.value.details() == "internal error; the server's log has it"
     assert "WRONGTYPE" in caplog.text
+
+
+async def test_who_waits_for_it_is_told_when_it_is_set_apart_and_other_watches_go_on(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("work")
+    async def work() -> str:
+        return "done"
+
+    for task_id in ("a", "bad"):
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id=task_id))
+    watch = stack.stub.Watch(pb.WatchRequest(task_ids=["a", "bad"]))
+    await watch.read(), await watch.read()
+    waiting = stack.stub.GetResult(pb.GetResultRequest(task_id="bad", wait=True))
+    of_all = stack.stub.Watch(pb.WatchRequest(filter=pb.TaskFilter()))
+    await of_all.initial_metadata()
+    redis, keys = stack.store.redis, stack.store.keys
+    await redis.call("HSET", keys.prefix + b"t:bad", "st", "SLEEPING")
+
+    assert (await repair_store(redis, keys)).report.clean
+
+    for call in (waiting, watch.read()):
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await call
+        assert told.value.code() is grpc.StatusCode.DATA_LOSS
+    async with stack.worker():
+        while not (event := await of_all.read()).HasField("ended"):
+            assert event.task_id == "a"
+    of_all.cancel()

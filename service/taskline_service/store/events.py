@@ -203,7 +203,7 @@ class EventHub:
             events += [
                 decode_event(fields, last, ordinal)
                 for ordinal, fields in enumerate(message[b"events"])
-                if wanted(fields.get(b"line", b"").decode())
+                if b"line" in fields and wanted(fields[b"line"].decode())
             ]
         return None if last == revision != present else (last, events)
 
@@ -234,7 +234,9 @@ class EventHub:
         return True
 
     def _selecting(self, fields: dict[bytes, Any]) -> list[Mailbox]:
-        name = fields.get(b"line", b"")
+        if b"line" not in fields:  # for those alone who watch this one task
+            return []
+        name = fields[b"line"]
         if name not in self._by_line:
             text = name.decode()
             self._by_line[name] = [box for box, wanted in self._selections.items() if wanted(text)]
