@@ -32,6 +32,7 @@ def run(config: FsckConfig) -> int:
     return process.run(
         _check(config),
         name="taskline-fsck",
+        who="fsck",
         log_level=LogLevel.WARNING.number,
         expected=(NoData, SnapshotUnreadable),
         unable=_UNABLE,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 
 from taskline_service import process
@@ -29,6 +30,7 @@ def run(config: ServeConfig) -> int:
     return process.run(
         _serve(config, tasks),
         name="taskline-server",
+        who=f"server {os.getpid()}",
         log_level=config.log_level.number,
         expected=(PortTaken,),
     )

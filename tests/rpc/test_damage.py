@@ -1,7 +1,8 @@
 """A damaged record, as callers see it: named where it is asked for, passed over everywhere else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -13,6 +14,7 @@ from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.fsck import repair_store
 from tests.stack import Stack
+from tests.store.making import AN_HOUR, enqueue, new_task
 
 pytestmark = pytest.mark.damages_store
 
@@ -123,6 +125,34 @@ async def test_who_waits_for_it_is_told_when_it_is_set_apart_and_other_watches_g
             await call
         assert told.value.code() is grpc.StatusCode.DATA_LOSS
     async with stack.worker():
-        while not (event := await of_all.read()).HasField("ended"):
+        event = task_pb2.TaskEvent()
+        while not event.HasField("ended"):
+            event = cast(task_pb2.TaskEvent, await of_all.read())
             assert event.task_id == "a"
     of_all.cancel()
+
+
+async def test_what_a_worker_passes_over_is_counted_and_told_once(
+    damaged: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with damaged.worker():
+        await damaged.stub.GetResult(pb.GetResultRequest(task_id="b", wait=True))
+
+    told = [record.message for record in caplog.records if "task bad" in record.message]
+    assert damaged.store.damage.count == len(told) == 1
+
+
+async def test_what_upkeep_passes_over_is_counted_and_told_once(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    await enqueue(stack.store, new_task("bad", delay=AN_HOUR))
+    prefix = stack.store.keys.prefix
+    await stack.store.redis.call("HSET", prefix + b"t:bad", "st", "SLEEPING")
+    await stack.store.redis.call("ZADD", prefix + b"due", "1", "bad")
+
+    async with asyncio.timeout(10):
+        while not stack.store.damage.count:  # noqa: ASYNC110 - upkeep looks by itself
+            await asyncio.sleep(0.01)
+
+    told = [record.message for record in caplog.records if "task bad" in record.message]
+    assert len(told) == 1 and "it was due" in told[0]

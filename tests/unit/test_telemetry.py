@@ -22,6 +22,7 @@ from taskline_service.telemetry import (
     attempt_span,
     current_trace,
     enqueue_span,
+    observe_damage,
     trace_id_of,
 )
 
@@ -264,6 +265,15 @@ def test_attempts_are_counted_and_measured(metric_reader: InMemoryMetricReader) 
     assert found["taskline.task.queue_time"].sum == 0.5
     assert found["messaging.process.duration"].count == 1
     assert found["messaging.process.duration"].attributes["error.type"] == "builtins.ValueError"
+
+
+def test_what_is_damaged_in_the_store_is_counted(metric_reader: InMemoryMetricReader) -> None:
+    met = ["task a"]
+    observe_damage(lambda: len(met))
+    before = points(metric_reader)["taskline.store.damaged"].value
+    met.append("task b")
+
+    assert (before, points(metric_reader)["taskline.store.damaged"].value) == (1, 2)
 
 
 def test_calls_are_measured_by_method_and_code(metric_reader: InMemoryMetricReader) -> None:
