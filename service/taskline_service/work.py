@@ -1,6 +1,7 @@
 """`taskline worker`: a store and a worker, put together."""
 
 import asyncio
+import faulthandler
 import functools
 import logging
 import os
@@ -37,6 +38,8 @@ def run(config: WorkerConfig) -> int:
     Raises:
         WrongOption: --tasks names no registry.
     """
+    # If its interpreter crashes, or its parent gives it up, it shows what it was doing.
+    faulthandler.enable()
     worker_id = new_worker_id()
     return process.run(
         _work(config, load_tasks(config.tasks), worker_id),
