@@ -24,7 +24,7 @@ _CLEAN, _OFFENCES, _UNABLE = 0, 1, 6
 
 
 class NoData(Exception):
-    """There is no store to check."""
+    """There is nothing to check."""
 
 
 def run(config: FsckConfig) -> int:
@@ -32,6 +32,7 @@ def run(config: FsckConfig) -> int:
     return process.run(
         _check(config),
         name="taskline-fsck",
+        who="fsck",
         log_level=LogLevel.WARNING.number,
         expected=(NoData, SnapshotUnreadable),
         unable=_UNABLE,
@@ -54,6 +55,8 @@ async def _check(config: FsckConfig) -> int:
         else:
             report = await check_store(store.redis, store.keys, max_lost=config.max_lost)
             outcome = Repaired(0, (), report)
+    if not outcome.report.keys and not outcome.mended_total:
+        raise NoData(f"there is nothing of namespace {config.namespace} in the store")
     if config.output is ReportFormat.JSON:
         print(json.dumps(_to_json(config, outcome), indent=2, ensure_ascii=False))
     else:
@@ -112,9 +115,12 @@ def _summary(config: FsckConfig, outcome: Repaired) -> str:
     verdict = "clean" if report.clean else _number(report.total, "offence")
     if outcome.mended_total:
         verdict = f"{_number(outcome.mended_total, 'offence')} mended, now {verdict}"
-    keys = _number(report.keys, "key") if report.keys else "no key"
+    keys = _number(report.keys, "key")
     where = f"{_number(report.tasks, 'task')} ({keys}) of namespace {config.namespace}"
-    return f"taskline fsck: {verdict}: {where}"
+    apart = ""
+    if report.set_apart:
+        apart = f"; {_number(report.set_apart, 'damaged record')} set apart"
+    return f"taskline fsck: {verdict}: {where}{apart}"
 
 
 def _number(number: int, what: str) -> str:
@@ -133,6 +139,7 @@ def _to_json(config: FsckConfig, outcome: Repaired) -> dict[str, Any]:
         "clean": report.clean,
         "tasks": report.tasks,
         "keys": report.keys,
+        "set_apart": report.set_apart,
         "total": report.total,
         "offences": [_offence_to_json(offence) for offence in report.offences],
         "undecided": list(report.undecided),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from taskline_service import config
+from taskline_service import config, signs_of_life
 from taskline_service.die_with_parent import PARENT_VARIABLE, die_with_parent
 
 _NOT_INSTALLED: Final = 2
@@ -272,6 +272,8 @@ def worker(
     """
     if parent := os.environ.pop(PARENT_VARIABLE, None):
         die_with_parent(int(parent))
+    if descriptor := os.environ.pop(signs_of_life.VARIABLE, None):
+        signs_of_life.give_signs(int(descriptor))
     _end_while_it_starts()
     try:
         options = config.WorkerConfig.from_options(

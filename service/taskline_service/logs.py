@@ -9,7 +9,8 @@ import sys
 import textwrap
 from types import TracebackType
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# Several processes may write to one terminal: each line says whose it is.
+_FORMAT = "%(asctime)s %(levelname)s [%(who)s] %(name)s: %(message)s"
 
 
 # What tasks and callers say may be long; their records have it whole.
@@ -38,8 +39,13 @@ class _Formatter(logging.Formatter):
         return textwrap.indent(_escaped(super().formatException(ei)), "    ")
 
 
-def configure(level: int) -> None:
-    """Send what is logged to standard error; standard output is for the ready line alone."""
+def configure(level: int, *, who: str) -> None:
+    """Send what is logged to standard error; standard output is for the ready line alone.
+
+    Args:
+        level: As `logging` counts.
+        who: What this process is, such as "server 4711".
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(_FORMAT))
+    handler.setFormatter(_Formatter(_FORMAT, defaults={"who": who}))
     logging.basicConfig(level=level, handlers=[handler])

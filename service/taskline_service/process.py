@@ -47,6 +47,7 @@ def run(
     main: Coroutine[Any, Any, int],
     *,
     name: str,
+    who: str,
     log_level: int,
     expected: tuple[type[Exception], ...] = (),
     unable: int = 1,
@@ -58,12 +59,13 @@ def run(
     Args:
         main: What it does.
         name: Of the service, in traces.
+        who: What this process is, on each line of its log.
         log_level: As `logging` counts.
         expected: Further exceptions that are told in a line.
         unable: The exit code if it cannot have what it needs.
     """
     told: tuple[type[Exception], ...] = (*_EXPECTED, *expected)
-    logs.configure(log_level)
+    logs.configure(log_level, who=who)
     shut_down_telemetry = telemetry.setup(name)
     code = unable
     try:
@@ -215,6 +217,7 @@ async def store_at(
             max_lost=max_lost,
             max_queued=max_queued,
         )
+        telemetry.observe_damage(lambda: redis.damage.count)
         _judge(await Directory(redis, store.keys).store_info(), address)
         yield store, address
 

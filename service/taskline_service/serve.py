@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 
 from taskline_service import process
@@ -11,7 +12,12 @@ from taskline_service.limits import PayloadSizes
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc import PortTaken, RpcServer
 from taskline_service.store import Directory
-from taskline_service.supervisor import Supervisor, worker_command, worker_environment
+from taskline_service.supervisor import (
+    Supervisor,
+    longest_silence,
+    worker_command,
+    worker_environment,
+)
 from taskline_service.tasks import TaskRegistry
 from taskline_service.unserved import UnservedTypes
 from taskline_service.upkeep import Upkeep
@@ -29,6 +35,7 @@ def run(config: ServeConfig) -> int:
     return process.run(
         _serve(config, tasks),
         name="taskline-server",
+        who=f"server {os.getpid()}",
         log_level=config.log_level.number,
         expected=(PortTaken,),
     )
@@ -67,6 +74,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             count=config.workers,
             grace=config.grace,
             environment=worker_environment(config),
+            longest_silence=longest_silence(config.lease),
         )
         async with asyncio.TaskGroup() as group:
             unserved = UnservedTypes(Directory(store.redis, store.keys))

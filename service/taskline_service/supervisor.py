@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from taskline_service.config import ServeConfig
 from taskline_service.die_with_parent import PARENT_VARIABLE
+from taskline_service.signs_of_life import SignsOfLife
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +22,11 @@ _STDERR = 2
 
 # On top of the grace that workers get for their tasks: to end themselves in order.
 _END_MARGIN = timedelta(seconds=5)
+
+# A shorter silence is no sign of anything on a machine that has much to do.
+_SHORTEST_SILENCE = timedelta(seconds=10)
+# For a process that is given up to show what it was doing.
+_SHOW_LIMIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,11 @@ def worker_environment(config: ServeConfig) -> dict[str, str]:
     return {"TASKLINE_REDIS_URL": config.store.redis_url} if config.store.redis_url else {}
 
 
+def longest_silence(lease: timedelta) -> timedelta:
+    """How long a worker may give no sign of life: its leases have long run out by then."""
+    return max(2 * lease, _SHORTEST_SILENCE)
+
+
 def _taskline() -> tuple[str, ...]:
     script = Path(sys.executable).with_name("taskline")
     if script.exists():
@@ -78,6 +91,7 @@ class Supervisor:
         count: int,
         grace: timedelta,
         environment: Mapping[str, str] | None = None,
+        longest_silence: timedelta | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         """Prepare; nothing runs before run().
@@ -87,6 +101,8 @@ class Supervisor:
             count: How many of them.
             grace: How long they may go on after SIGTERM; killed 5 s later.
             environment: Added to that of this process.
+            longest_silence: After so long without a sign of life one is replaced; None if
+                they give none.
             backoff: When one that died is started again.
         """
         self._command = tuple(command)
@@ -97,6 +113,7 @@ class Supervisor:
             **(environment or {}),
             PARENT_VARIABLE: str(os.getpid()),
         }
+        self._longest_silence = longest_silence
         self._backoff = backoff or Backoff()
         self._stopping = asyncio.Event()
         self._abandoned = False
@@ -135,17 +152,20 @@ class Supervisor:
 
     async def _live(self, name: str) -> None:
         """One life of a process, until it ends or is to stop."""
-        try:
-            process = await self._start()
-        except OSError as error:
-            # Out of memory or of processes; the next try may be luckier.
-            log.error("%s: cannot be started: %s", name, error)
-            return
-        log.info("%s: process %d", name, process.pid)
-        try:
-            await self._ended_or_stopping(process)
-        finally:
-            await self._end(name, process)
+        with SignsOfLife.expected() as signs:
+            try:
+                process = await self._start(signs)
+            except OSError as error:
+                # Out of memory or of processes; the next try may be luckier.
+                log.error("%s: cannot be started: %s", name, error)
+                return
+            signs.begun()
+            log.info("%s: process %d", name, process.pid)
+            try:
+                if await self._falls_silent(process, signs):
+                    await self._give_up(name, process)
+            finally:
+                await self._end(name, process)
         log.log(
             logging.INFO if self._stopping.is_set() else logging.WARNING,
             "%s: process %d ended with %s",
@@ -154,10 +174,11 @@ class Supervisor:
             process.returncode,
         )
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, signs: SignsOfLife) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
-            env=self._environment,
+            env=self._environment | signs.environment,
+            pass_fds=[signs.given],
             stdin=asyncio.subprocess.DEVNULL,
             # Standard output belongs to the server, which prints one line there.
             stdout=_STDERR,
@@ -165,16 +186,41 @@ class Supervisor:
             start_new_session=True,
         )
 
-    async def _ended_or_stopping(self, process: asyncio.subprocess.Process) -> None:
-        waits = {
+    async def _falls_silent(self, process: asyncio.subprocess.Process, signs: SignsOfLife) -> bool:
+        """Wait until it ends or is to stop; True as soon as it gives no signs of life instead."""
+        waits: set[asyncio.Task[Any]] = {
             asyncio.create_task(process.wait()),
             asyncio.create_task(self._stopping.wait()),
         }
+        silence = None
+        if self._longest_silence is not None:
+            silence = asyncio.create_task(signs.silence(self._longest_silence))
+            waits.add(silence)
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
+        return done == {silence}
+
+    async def _give_up(self, name: str, process: asyncio.subprocess.Process) -> None:
+        """End what can do nothing any more; it shows what it was doing if it is not stopped."""
+        assert self._longest_silence is not None
+        log.error(
+            "%s: process %d gave no sign of life for %.0f s: it is stopped, or code in C holds"
+            " its interpreter; killed",
+            name,
+            process.pid,
+            self._longest_silence.total_seconds(),
+        )
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGABRT)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SHOW_LIMIT_S):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
     async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
         """SIGTERM, then SIGKILL when the grace is over; also if this is cancelled meanwhile."""

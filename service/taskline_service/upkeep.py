@@ -73,7 +73,8 @@ class Upkeep:
             if upkept.count:
                 log.debug("%d tasks %s", upkept.count, what)
             for task_id in upkept.dangling:
-                log.error("task %s: was due, but its record is gone or says otherwise", task_id)
+                why = "it was due, but its record is no such task"
+                self._store.damage.found(f"task {task_id}", why)
             if upkept.wait is None or upkept.wait > timedelta(0):
                 return upkept.wait
 

@@ -1,6 +1,7 @@
 """`taskline worker`: a store and a worker, put together."""
 
 import asyncio
+import faulthandler
 import functools
 import logging
 import os
@@ -37,17 +38,23 @@ def run(config: WorkerConfig) -> int:
     Raises:
         WrongOption: --tasks names no registry.
     """
-    main = _work(config, load_tasks(config.tasks))
-    return process.run(main, name="taskline-worker", log_level=config.log_level.number)
+    # If its interpreter crashes, or its parent gives it up, it shows what it was doing.
+    faulthandler.enable()
+    worker_id = new_worker_id()
+    return process.run(
+        _work(config, load_tasks(config.tasks), worker_id),
+        name="taskline-worker",
+        who=f"worker {worker_id}",
+        log_level=config.log_level.number,
+    )
 
 
-async def _work(config: WorkerConfig, tasks: TaskRegistry) -> int:
+async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> int:
     stop_signal = process.StopSignal()
     url = config.store.redis_url
     if url is None:
         assert config.store.data_dir is not None
         url = await join(config.store.data_dir)
-    worker_id = new_worker_id()
     async with process.store_at(
         url,
         config.namespace,

@@ -77,3 +77,9 @@ def stubborn_child(ctx: TaskContext) -> None:
     ctx.progress.increment()
     while True:
         ctypes.CDLL(None).pause()
+
+
+@tasks.task("hold_the_interpreter", timeout=timedelta(milliseconds=500))
+async def hold_the_interpreter() -> None:
+    """Code in C that no Python code runs beside."""
+    ctypes.PyDLL(None).sleep(300)

@@ -69,7 +69,7 @@ async def test_offences_are_exit_code_1_and_a_line_each(
     store: TaskStore, options: tuple[str, ...]
 ) -> None:
     await populate(store)
-    await damage(store, "ZREM leases running; HSET t:queued st SLEEPING")
+    await damage(store, "ZREM leases running; HSET t:queued up '\x1b'")
 
     outcome = await fsck(*options)
     dry_run = await fsck(*options, "--repair")
@@ -78,12 +78,12 @@ async def test_offences_are_exit_code_1_and_a_line_each(
     first, *offences, hint = outcome.out.splitlines()
     assert first.startswith("taskline fsck: 2 offences: 9 tasks (")
     assert sorted(offences) == [
+        r"fields: task queued: field up is '\x1b', which is no number",
         "place: task running: RUNNING, but without a lease",
-        "state: task queued: is in state 'SLEEPING', which there is not",
     ]
     assert "--repair --yes" in hint
     assert "without a lease (would let its lease be over)\n" in dry_run.out
-    assert "which there is not (cannot be mended safely)\n" in dry_run.out
+    assert "which is no number (cannot be mended safely)\n" in dry_run.out
     lease = await store.redis.call(b"ZSCORE", store.keys.prefix + b"leases", b"running")
     assert lease is None, "a dry run changes nothing"
 
@@ -122,6 +122,44 @@ async def test_a_repair_that_leaves_something_is_exit_code_1(
             "repair": None,
         }
     ]
+
+
+@pytest.mark.damages_store
+async def test_a_damaged_record_is_told_with_all_that_belongs_to_it_and_set_apart(
+    store: TaskStore, options: tuple[str, ...]
+) -> None:
+    await populate(store)
+    await damage(store, "HSET t:queued st SLEEPING")
+
+    dry_run = await fsck(*options, "--repair")
+    repaired = await fsck(*options, "--repair", "--yes")
+    after = await fsck(*options)
+
+    assert dry_run.code == 1
+    assert sorted(dry_run.out.splitlines()[1:-1]) == [
+        "member: task queued: is in i:QUEUED:work:default, but its record is damaged"
+        " (would take it out of i:QUEUED:work:default)",
+        "member: task queued: is in q:work:default, but its record is damaged"
+        " (would take it out of q:work:default)",
+        "owner: key s:queued: belongs to a task whose record is damaged (would set it apart)",
+        "state: task queued: is in state 'SLEEPING', which there is not (would set it apart)",
+    ]
+    assert repaired.code == 0
+    assert repaired.out.startswith("taskline fsck: 4 offences mended, now clean: 8 tasks (")
+    assert after.code == 0
+    assert after.out.endswith("; 1 damaged record set apart\n")
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+async def test_a_namespace_without_anything_is_exit_code_6_and_told(
+    store: TaskStore, redis_url: str, output: str
+) -> None:
+    await populate(store)
+
+    outcome = await fsck("--redis-url", redis_url, "--namespace", "typo", "--output", output)
+
+    assert (outcome.code, outcome.out) == (6, "")
+    assert outcome.err.endswith("taskline: there is nothing of namespace typo in the store\n")
 
 
 @pytest.mark.damages_store

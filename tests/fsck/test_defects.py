@@ -1,11 +1,18 @@
 """A store that was damaged: each offence is found and named, and mended where that is safe."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
+from taskline_service.errors import TaskDamaged
 from taskline_service.fsck import Invariant, Report, check_store, repair_store
-from taskline_service.store import TaskStore
+from taskline_service.store import Directory, TaskStore
+from taskline_service.store.values import EnqueueStatus, ListQuery
+from taskline_service.task import TaskState
+from tests.census import all_keys
 from tests.fsck.populated import damage, populate
-from tests.store.making import NO_TIME, claim_one, enqueue, reclaim
+from tests.store.making import AN_HOUR, NO_TIME, claim_one, enqueue, new_task, reclaim, states
 
 pytestmark = pytest.mark.damages_store
 
@@ -29,11 +36,6 @@ MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "ZADD q:work:default 1 running; ZADD ready 1 work:default",
         Inv.PLACE,
         "task running",
-    ),
-    "a task waits in the line of others": (
-        "ZADD q:work:other 1 queued; ZADD ready 1 work:other; SADD lines work:other",
-        Inv.PLACE,
-        "task queued",
     ),
     "a queued task has a lease": ("ZADD leases 1 queued", Inv.PLACE, "task queued"),
     "a running task is to be dropped": ("ZADD retention 1 running", Inv.PLACE, "task running"),
@@ -98,6 +100,7 @@ MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "line work:default",
     ),
     "an empty line is ready": ("ZADD ready 1 work:other", Inv.READY, "line work:other"),
+    "a line without tasks is known": ("SADD lines work:other", Inv.LINES, "line work:other"),
     "a line is not known": ("SREM lines work:default", Inv.LINES, "line work:default"),
     "failures are counted wrong": (
         "HINCRBY failed_by runtime:default 1",
@@ -134,6 +137,7 @@ MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "key stats:60:60:default",
     ),
     "a result belongs to nothing": ("SET r:ghost 1", Inv.OWNER, "key r:ghost"),
+    "what was set apart stays for ever": ("SET x:r:gone 1", Inv.KEY_TTL, "key x:r:gone"),
     "a spec belongs to nothing": ("SET s:ghost 1", Inv.OWNER, "key s:ghost"),
     "a history belongs to nothing": ("XADD h:gh:ost 1-0 e 1", Inv.OWNER, "key h:gh:ost"),
     "a failed task has a result": ("SET r:failed 1", Inv.RESULT, "task failed"),
@@ -146,12 +150,8 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "key i:SLEEPING:work:default",
     ),
     "a key of the wrong type": ("DEL paused; SET paused 1", Inv.KEY_TYPE, "key paused"),
-    "an unknown state": ("HSET t:running st SLEEPING", Inv.STATE, "task running"),
-    "no state": ("HDEL t:running st", Inv.STATE, "task running"),
-    "no creation time": ("HDEL t:queued ct", Inv.FIELDS, "task queued"),
-    "a number that is none": ("HSET t:queued du soon", Inv.FIELDS, "task queued"),
     "a field that there is not": ("HSET t:queued zz 1", Inv.FIELDS, "task queued"),
-    "a line that is none": ("HSET t:queued ln work", Inv.FIELDS, "task queued"),
+    "a number that only scripts can read": ("HSET t:queued up 1e3", Inv.FIELDS, "task queued"),
     "a running task without a worker": ("HDEL t:running wo", Inv.FIELDS, "task running"),
     "a running task without a nonce": ("HSET t:running no ''", Inv.FIELDS, "task running"),
     "a running task that has ended": ("HSET t:running ea 1", Inv.FIELDS, "task running"),
@@ -191,6 +191,38 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "task running",
     ),
     "a lost history": ("DEL h:retrying", Inv.HISTORY, "task retrying"),
+}
+
+
+# Records that no move understands, of a task and of what it is in the store.
+DAMAGED: dict[str, tuple[str, str, Invariant]] = {
+    "an unknown state": ("HSET t:running st SLEEPING", "running", Inv.STATE),
+    "no state": ("HDEL t:failed st", "failed", Inv.STATE),
+    "no creation time": ("HDEL t:queued ct", "queued", Inv.FIELDS),
+    "a number that is none": ("HSET t:completed ea x at x", "completed", Inv.FIELDS),
+    "a line that is none": ("HSET t:waiting ln work", "waiting", Inv.FIELDS),
+    "a due time that is none": ("HSET t:retrying du soon", "retrying", Inv.FIELDS),
+    "no sequence": ("HDEL t:scheduled sq", "scheduled", Inv.FIELDS),
+    "a string for a record": ("DEL t:running; SET t:running x", "running", Inv.KEY_TYPE),
+}
+# Where the tasks of populate() are listed, beside the index of their state.
+PLACES = {
+    "running": {"leases"},
+    "failed": {"retention"},
+    "completed": {"retention"},
+    "queued": {"q:work:default"},
+    "waiting": {"q:work:default", "queue_timeouts", "label:team=a", "label:odd==:*"},
+    "retrying": {"due"},
+    "scheduled": {"due"},
+}
+SIDE_KEYS = {
+    "running": "sgh",
+    "failed": "se",
+    "completed": "sr",
+    "queued": "s",
+    "waiting": "s",
+    "retrying": "seah",
+    "scheduled": "sh",
 }
 
 
@@ -237,8 +269,115 @@ async def test_what_would_take_a_guess_is_found_and_left_as_it_is(
     assert repaired.report.offences == report.offences
 
 
+@pytest.mark.parametrize(("commands", "task_id", "invariant"), DAMAGED.values(), ids=DAMAGED)
+async def test_a_damaged_record_is_set_apart_with_all_that_belongs_to_it(
+    store: TaskStore, commands: str, task_id: str, invariant: Invariant
+) -> None:
+    await populate(store)
+    before = await everything(store)
+    await damage(store, commands)
+
+    report = await check(store)
+    repaired = await repair_store(store.redis, store.keys)
+
+    record = "key t:" if invariant is Inv.KEY_TYPE else "task "
+    subject = f"task {task_id}"
+    of_record = {o for o in named(report) if o == (invariant, record + task_id)}
+    side = {(Inv.OWNER, f"key {kind}:{task_id}") for kind in SIDE_KEYS[task_id]}
+    assert of_record and side <= named(report)
+    listed = {
+        o.detail for o in report.offences if (o.invariant, o.subject) == (Inv.MEMBER, subject)
+    }
+    assert len(listed) == len(PLACES[task_id]) + 1
+    for place in PLACES[task_id]:
+        assert f"is in {place}, but its record is damaged" in listed
+    assert repaired.report.clean and repaired.report.set_apart == 1
+    assert (await check(store)).clean
+    after = await everything(store)
+    gone = {f"{kind}:{task_id}" for kind in SIDE_KEYS[task_id] + "t"}
+    assert {name for name in after if name.startswith("x:")} == {f"x:{name}" for name in gone}
+    for name in gone - {f"t:{task_id}"}:
+        assert after[f"x:{name}"] == before[name]
+    for name in before.keys() - gone:
+        if name[:2] in ("t:", "s:", "r:", "e:", "g:", "a:", "h:"):
+            assert after[name] == before[name], "what belongs to others is unharmed"
+
+
+async def everything(store: TaskStore) -> dict[str, bytes]:
+    """Every key, dumped."""
+    names = await all_keys(store.redis, store.keys)
+    prefix = store.keys.prefix
+    return {name: await store.redis.call(b"DUMP", prefix + name.encode()) for name in names}
+
+
+@pytest.mark.parametrize(("commands", "task_id", "invariant"), DAMAGED.values(), ids=DAMAGED)
+async def test_what_is_set_apart_counts_nowhere_and_is_still_told_to_be_damaged(
+    store: TaskStore, commands: str, task_id: str, invariant: Invariant
+) -> None:
+    await populate(store)
+    await damage(store, commands)
+
+    await repair_store(store.redis, store.keys)
+
+    page = await store.list(ListQuery(), count=100)
+    stats = await store.stats(window=AN_HOUR)
+    (queue,) = [q for q in await Directory(store.redis, store.keys).queues(count=9) if not q.paused]
+    counted = Counter(task.state for task in page.tasks)
+    assert page.total == len(page.tasks) == 8
+    assert {s: n for s, n in stats.states["work"].items() if n} == counted
+    assert sum(stats.error_types.values()) == counted[TaskState.FAILED]
+    assert (queue.queued, queue.running) == (counted[TaskState.QUEUED], counted[TaskState.RUNNING])
+    for asking in (store.get, store.cancel, store.retry, store.delete):
+        with pytest.raises(TaskDamaged):
+            await asking(task_id)
+    (refused,) = await store.enqueue([new_task(task_id)])
+    assert refused.status is EnqueueStatus.DAMAGED
+
+
+async def test_what_is_set_apart_goes_by_itself(store: TaskStore) -> None:
+    await populate(store)
+    await damage(store, "HSET t:retrying st SLEEPING")
+
+    await repair_store(store.redis, store.keys)
+
+    for kind in SIDE_KEYS["retrying"] + "t":
+        key = store.keys.prefix + f"x:{kind}:retrying".encode()
+        assert 29 * 86_400 < await store.redis.call(b"TTL", key) <= 30 * 86_400
+
+
+@pytest.mark.parametrize("task_id", ["running", "failed", "completed", "waiting", "retrying"])
+async def test_what_is_set_apart_can_be_put_right_by_hand(store: TaskStore, task_id: str) -> None:
+    await populate(store)
+    whole = await store.get(task_id, full=True)
+    await damage(store, f"HSET t:{task_id} st SLEEPING")
+    await repair_store(store.redis, store.keys)
+
+    await damage(store, f"HSET x:t:{task_id} st {whole.state}")
+    for name in (f"{kind}:{task_id}".encode() for kind in SIDE_KEYS[task_id] + "t"):
+        prefix = store.keys.prefix
+        await store.redis.call(b"RENAME", prefix + b"x:" + name, prefix + name)
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert repaired.report.clean and repaired.report.set_apart == 0
+    back = await store.get(task_id, full=True)
+    assert replace(back, revision=whole.revision) == whole
+    assert task_id in await states(store)
+
+
+async def test_a_line_of_damaged_tasks_alone_is_forgotten(store: TaskStore) -> None:
+    await enqueue(store, new_task("a", queue="elsewhere"), "b")
+    await damage(store, "HSET t:a st SLEEPING")
+
+    await repair_store(store.redis, store.keys)
+
+    queues = await Directory(store.redis, store.keys).queues(count=9)
+    assert [queue.name for queue in queues] == ["default"]
+    assert (await check(store)).clean
+
+
 def test_every_invariant_has_a_defect_that_offends_it() -> None:
     planted = {invariant for _, invariant, _ in [*MENDABLE.values(), *NOT_MENDABLE.values()]}
+    planted |= {invariant for _, _, invariant in DAMAGED.values()}
 
     assert planted == set(Invariant)
 
@@ -261,6 +400,23 @@ async def test_a_lost_record_leaves_nothing_after_a_repair(store: TaskStore) -> 
     }
     assert repaired.mended_total == 5
     assert repaired.report.clean
+
+
+async def test_a_task_that_waits_in_the_line_of_others_waits_in_its_own(store: TaskStore) -> None:
+    await populate(store)
+    await damage(
+        store, "ZADD q:work:other 1 queued; ZADD ready 1 work:other; SADD lines work:other"
+    )
+
+    report = await check(store)
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert named(report) == {(Inv.PLACE, "task queued")}
+    assert named(repaired.report) == set()
+    assert {(o.invariant, o.subject) for o in repaired.mended} == {
+        (Inv.PLACE, "task queued"),
+        (Inv.LINES, "line work:other"),
+    }
 
 
 async def test_the_only_task_of_a_line_is_put_back_where_workers_find_it(store: TaskStore) -> None:

@@ -35,6 +35,8 @@ class RefTask:
     attempts: int = 0
     failed: int = 0
     lost: int = 0
+    unstoppable: bool = False  # its code could not be stopped once
+    own_process: bool = False  # the present attempt has a process of its own
     nonce: bytes = b""
     must_start: int | None = None
     lease: int = 0
@@ -165,7 +167,9 @@ class Reference:
             task.must_start = None
             if task.attempts > 1:
                 task.error, task.progress = None, False
+                task.own_process = args["isolates"] and (task.lost > 0 or task.unstoppable)
             assert (claim["attempt"], claim["failed"]) == (task.attempts, task.failed)
+            assert (claim["lost"], claim["alone"]) == (task.lost, task.unstoppable)
         if chosen:
             self._given[args["worker"]] = (args["nonce"], tuple(task.id for task in chosen))
 
@@ -224,8 +228,12 @@ class Reference:
             assert verdict == expected
             if not task:
                 continue
-            task.failed += 1
             error = outcome["error"]["type"]
+            if error == "worker_lost":
+                self._lose(task, args, outcome["retry_delay"], counted=True)
+                continue
+            task.failed += 1
+            task.unstoppable |= bool(outcome["unstoppable"])
             if task.cancelled:
                 self._end(task, "CANCELLED", "cancelled", args["record_ttl"])
             elif outcome["retry_delay"] is not None:
@@ -246,6 +254,15 @@ class Reference:
     def _end(self, task: RefTask, state: str, error: str | None, record_ttl: int) -> None:
         task.state, task.error = state, error
         task.kept_until = task.expire = self.now + record_ttl
+
+    def _lose(self, task: RefTask, args: Args, delay: int, *, counted: bool) -> None:
+        task.lost += counted
+        if task.cancelled:
+            self._end(task, "CANCELLED", "cancelled", args["record_ttl"])
+        elif task.lost >= args["max_lost"]:
+            self._end(task, "FAILED", "worker_lost", args["record_ttl"])
+        else:
+            self._try_again(task, "worker_lost", delay)
 
     def _try_again(self, task: RefTask, error: str, delay: int) -> None:
         task.state, task.error, task.due = "RETRYING", error, self.now + delay
@@ -286,6 +303,7 @@ class Reference:
             else:
                 assert told is True
                 task.failed = task.lost = 0
+                task.unstoppable = task.own_process = False
                 task.cancelled, task.error, task.result = False, None, None
                 task.due, task.retry_call = self.now + i, args["call"]
                 task.wait(task.due)
@@ -325,13 +343,10 @@ class Reference:
         ripe = self._overdue("RUNNING", "lease", args["count"])
         for task in ripe:
             task.nonce = b""
-            task.lost += 1
-            if task.cancelled:
-                self._end(task, "CANCELLED", "cancelled", args["record_ttl"])
-            elif task.lost >= args["max_lost"]:
-                self._end(task, "FAILED", "worker_lost", args["record_ttl"])
-            else:
-                self._try_again(task, "worker_lost", args["retry_delay"])
+            # What has a process of its own kills that, and not its worker; up to a point.
+            neither = task.attempts - task.failed - task.lost
+            spared = task.own_process and neither <= args["max_spared"]
+            self._lose(task, args, args["retry_delay"], counted=not spared)
         assert [(r["id"], r["state"]) for r in answer] == [(task.id, task.state) for task in ripe]
 
     def expire(self, args: Args, answer: Answer) -> None:

@@ -37,7 +37,7 @@ from taskline_service.store.values import (
 from taskline_service.task import TERMINAL_STATES, Claim, Progress, TaskState
 from tests.census import remove_keys
 from tests.model.world import ComparedRedis, World, scripts_get_the_time
-from tests.store.making import BROKEN, new_task
+from tests.store.making import BROKEN, LOST, new_task
 
 NAMES = ("t0", "t1", "t2", "t:3")
 IDS = st.sampled_from(NAMES)
@@ -158,18 +158,23 @@ class Moves(RuleBasedStateMachine):
         order=st.sampled_from([QueueOrder.URGENCY, QueueOrder.STRICT]),
         count=st.integers(1, 4),
         lease=SPANS,
+        isolates=st.booleans(),
     )
     def claim(
         self,
+        *,
         types: tuple[str, ...],
         queues: tuple[str, ...],
         order: QueueOrder,
         count: int,
         lease: timedelta,
+        isolates: bool,
     ) -> MultipleResults[Claim]:
         choice = QueueChoice(dict.fromkeys(queues, 1), order)
         claims, _ = self.run(
-            self.store.claim(types, count=count, worker="w", lease=lease, queues=choice)
+            self.store.claim(
+                types, count=count, worker="w", lease=lease, queues=choice, isolates=isolates
+            )
         )
         return multiple(*claims)
 
@@ -190,9 +195,14 @@ class Moves(RuleBasedStateMachine):
     def complete(self, claim: Claim, other: Claim) -> None:
         self.run(self.store.complete([Completion(held, b'"done"') for held in (claim, other)]))
 
-    @rule(claim=claims, other=claims, delay=st.none() | SPANS)
-    def fail(self, claim: Claim, other: Claim, delay: timedelta | None) -> None:
-        self.run(self.store.fail([Failure(held, BROKEN, delay) for held in (claim, other)]))
+    @rule(claim=claims, other=claims, delay=st.none() | SPANS, unstoppable=st.booleans())
+    def fail(self, claim: Claim, other: Claim, delay: timedelta | None, unstoppable: bool) -> None:
+        failures = [Failure(held, BROKEN, delay, unstoppable) for held in (claim, other)]
+        self.run(self.store.fail(failures))
+
+    @rule(claim=claims, delay=SPANS)
+    def lose_its_process(self, claim: Claim, delay: timedelta) -> None:
+        self.run(self.store.fail([Failure(claim, LOST, delay)]))
 
     @rule(claim=claims, other=claims)
     def release(self, claim: Claim, other: Claim) -> None:

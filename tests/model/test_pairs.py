@@ -9,22 +9,33 @@ from datetime import timedelta
 import pytest
 
 from taskline_service.errors import TasklineError, TaskNotFound, TaskNotTerminal
-from taskline_service.store import TaskStore, parse_redis_url
+from taskline_service.store import parse_redis_url
 from taskline_service.store.values import Completion, Conflict, Failure, LogLine, Verdict
 from taskline_service.task import Claim, Progress, TaskState
 from tests.census import remove_keys
 from tests.model.world import ComparedRedis, World, scripts_get_the_time
-from tests.store.making import AN_HOUR, BROKEN, LEASE, claimed, enqueue, new_task
+from tests.store.making import AN_HOUR, BROKEN, LEASE, LOST, NO_TIME, new_task, reach
 
 Told = Verdict | type[TasklineError] | None
 Move = Callable[[World, Claim], Awaitable[Told]]
 
-NEW = new_task("t", queue_timeout=AN_HOUR)
+GUESSED = Claim(
+    spec=new_task("t").spec,
+    attempt=1,
+    failures=0,
+    nonce=b"a guess!",
+    create_us=0,
+    schedule_us=0,
+    start_us=0,
+)
 A_WEEK = timedelta(days=8)
 
 REFUSED = {Verdict.LOST, Verdict.REPEATED}
 # What a worker may do with its claim; it is always told.
-WORKER_MOVES = ("renew", "progress", "append", "complete", "fail", "fail for now", "release")
+WORKER_MOVES = (
+    *("renew", "progress", "append", "complete", "fail", "fail for now"),
+    *("fail, unstoppable", "lose its process", "release"),
+)
 # All else that may leave a terminal state is an operator's act, or the end of its time.
 LEAVES_ENDED = {"retry", "delete", "expire", "enqueue another"}
 
@@ -46,8 +57,8 @@ async def _enqueue_another(world: World) -> None:
     await world.store.enqueue([new_task("t", on_conflict=Conflict.REPLACE_TERMINAL)])
 
 
-async def _claim(world: World) -> None:
-    await world.store.claim(["work"], count=1, worker="other", lease=LEASE)
+async def _claim(world: World, *, isolates: bool = False) -> None:
+    await world.store.claim(["work"], count=1, worker="other", lease=LEASE, isolates=isolates)
 
 
 async def _later(world: World, span: timedelta, upkeep: Callable[[], Awaitable[object]]) -> None:
@@ -62,12 +73,17 @@ async def _reclaim(world: World) -> None:
 
 MOVES: dict[str, Move] = {
     "claim": lambda w, c: _refused(_claim(w)),
+    "claim, to run it alone": lambda w, c: _refused(_claim(w, isolates=True)),
     "renew": lambda w, c: _told(w.store.renew([c], lease=LEASE)),
     "progress": lambda w, c: _told(w.store.report_progress([(c, Progress(current=1))])),
     "append": lambda w, c: _told(w.store.append([LogLine(c, w.redis.now, "said", None)])),
     "complete": lambda w, c: _told(w.store.complete([Completion(c, b"1")])),
     "fail": lambda w, c: _told(w.store.fail([Failure(c, BROKEN, None)])),
     "fail for now": lambda w, c: _told(w.store.fail([Failure(c, BROKEN, AN_HOUR)])),
+    "fail, unstoppable": lambda w, c: _told(
+        w.store.fail([Failure(c, BROKEN, NO_TIME, unstoppable=True)])
+    ),
+    "lose its process": lambda w, c: _told(w.store.fail([Failure(c, LOST, NO_TIME)])),
     "release": lambda w, c: _told(w.store.release([c])),
     "cancel": lambda w, c: _refused(w.store.cancel("t")),
     "retry": lambda w, c: _refused(w.store.retry("t")),
@@ -85,36 +101,6 @@ async def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     scripts_get_the_time(monkeypatch)
     async with ComparedRedis(parse_redis_url(redis_url)) as redis:
         yield redis
-
-
-async def _reach(store: TaskStore, state: TaskState) -> Claim:
-    """A task that is in this state; its claim, or one that was never given."""
-    if state is TaskState.SCHEDULED:
-        await enqueue(store, new_task("t", delay=AN_HOUR, queue_timeout=AN_HOUR))
-    if state is TaskState.QUEUED:
-        await enqueue(store, NEW)
-    if state in (TaskState.SCHEDULED, TaskState.QUEUED):
-        return Claim(
-            spec=NEW.spec,
-            attempt=1,
-            failures=0,
-            nonce=b"a guess!",
-            create_us=0,
-            schedule_us=0,
-            start_us=0,
-        )
-    claim = await claimed(store, NEW)
-    match state:
-        case TaskState.RETRYING:
-            await store.fail([Failure(claim, BROKEN, AN_HOUR)])
-        case TaskState.COMPLETED:
-            await store.complete([Completion(claim, b'"done"')])
-        case TaskState.FAILED:
-            await store.fail([Failure(claim, BROKEN, None)])
-        case TaskState.CANCELLED:
-            await store.cancel("t")
-            await store.release([claim])
-    return claim
 
 
 async def _move_and_check(world: World, name: str, claim: Claim) -> None:
@@ -146,7 +132,8 @@ async def test_a_race_of_two_moves_has_one_winner(
 ) -> None:
     for second in MOVES:
         world = World.fresh(redis)
-        claim = await _reach(world.store, state)
+        # A claim that was never given, where none was.
+        claim = await reach(world.store, state, "t", queue_timeout=AN_HOUR) or GUESSED
         assert world.reference.tasks["t"].state == state
         try:
             await _move_and_check(world, first, claim)

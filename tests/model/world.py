@@ -23,7 +23,7 @@ _TIME, _ARGS_TIME = (
 _TICK_US = 137
 
 # Soon reached.
-_MAX_LOST = 2
+_MAX_LOST, _MAX_SPARED = 2, 1
 
 # What a request to stop leaves with a running task: no event, its worker is told.
 _WITHOUT_EVENT = {"cr", "up"}
@@ -48,6 +48,7 @@ return cmsgpack.pack(all)
 
 def scripts_get_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let scripts take the time from their arguments instead of asking Redis."""
+    monkeypatch.setattr("taskline_service.store.due.MAX_SPARED", _MAX_SPARED)
     for name, script in SCRIPTS.items():
         assert script.source.count(_TIME) == 1
         monkeypatch.setitem(SCRIPTS, name, Script.of(script.source.replace(_TIME, _ARGS_TIME)))
@@ -165,6 +166,7 @@ class World:
             assert numbers == [task.attempts, task.failed, task.lost, task.create, task.due]
             assert fields.get("no", "").encode("utf-8", "surrogateescape") == task.nonce
             assert ("cr" in fields) == task.cancelled
+            assert ("al" in fields, "ow" in fields) == (task.unstoppable, task.own_process)
             assert ("ea" in fields) == ("xp" in fields) == (task.state in ENDED)
             before = self._seen.get(task_id)
             if before and before["ct"] == fields["ct"]:

@@ -1,7 +1,8 @@
 """A damaged record, as callers see it: named where it is asked for, passed over everywhere else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -11,7 +12,9 @@ from google.rpc import error_details_pb2, status_pb2
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service.fsck import repair_store
 from tests.stack import Stack
+from tests.store.making import AN_HOUR, enqueue, new_task
 
 pytestmark = pytest.mark.damages_store
 
@@ -96,3 +99,60 @@ async def test_what_the_store_refuses_for_its_damage_is_told_without_its_words_a
     assert refused.value.code() is grpc.StatusCode.INTERNAL
     assert refused.value.details() == "internal error; the server's log has it"
     assert "WRONGTYPE" in caplog.text
+
+
+async def test_who_waits_for_it_is_told_when_it_is_set_apart_and_other_watches_go_on(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("work")
+    async def work() -> str:
+        return "done"
+
+    for task_id in ("a", "bad"):
+        await stack.stub.Enqueue(pb.EnqueueRequest(task_type="work", task_id=task_id))
+    watch = stack.stub.Watch(pb.WatchRequest(task_ids=["a", "bad"]))
+    await watch.read(), await watch.read()
+    waiting = stack.stub.GetResult(pb.GetResultRequest(task_id="bad", wait=True))
+    of_all = stack.stub.Watch(pb.WatchRequest(filter=pb.TaskFilter()))
+    await of_all.initial_metadata()
+    redis, keys = stack.store.redis, stack.store.keys
+    await redis.call("HSET", keys.prefix + b"t:bad", "st", "SLEEPING")
+
+    assert (await repair_store(redis, keys)).report.clean
+
+    for call in (waiting, watch.read()):
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await call
+        assert told.value.code() is grpc.StatusCode.DATA_LOSS
+    async with stack.worker():
+        event = task_pb2.TaskEvent()
+        while not event.HasField("ended"):
+            event = cast(task_pb2.TaskEvent, await of_all.read())
+            assert event.task_id == "a"
+    of_all.cancel()
+
+
+async def test_what_a_worker_passes_over_is_counted_and_told_once(
+    damaged: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with damaged.worker():
+        await damaged.stub.GetResult(pb.GetResultRequest(task_id="b", wait=True))
+
+    told = [record.message for record in caplog.records if "task bad" in record.message]
+    assert damaged.store.damage.count == len(told) == 1
+
+
+async def test_what_upkeep_passes_over_is_counted_and_told_once(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    await enqueue(stack.store, new_task("bad", delay=AN_HOUR))
+    prefix = stack.store.keys.prefix
+    await stack.store.redis.call("HSET", prefix + b"t:bad", "st", "SLEEPING")
+    await stack.store.redis.call("ZADD", prefix + b"due", "1", "bad")
+
+    async with asyncio.timeout(10):
+        while not stack.store.damage.count:  # noqa: ASYNC110 - upkeep looks by itself
+            await asyncio.sleep(0.01)
+
+    told = [record.message for record in caplog.records if "task bad" in record.message]
+    assert len(told) == 1 and "it was due" in told[0]

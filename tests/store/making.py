@@ -21,6 +21,7 @@ from taskline_service.task import Claim, ErrorType, TaskError, TaskSpec, TaskSta
 LEASE = timedelta(minutes=1)
 NO_TIME = timedelta(0)
 AN_HOUR = timedelta(hours=1)
+LOST = TaskError(error_type=ErrorType.WORKER_LOST, message="its process died", is_retryable=True)
 BROKEN = TaskError(
     error_type=ErrorType.RUNTIME,
     message="no good",
@@ -95,15 +96,16 @@ async def claimed(
     return claim
 
 
-async def reach(store: TaskStore, state: TaskState, task_id: str) -> Claim | None:
-    """Make a task that is in this state; returns its claim if it ever had one."""
+async def reach(store: TaskStore, state: TaskState, task_id: str, **fields: Any) -> Claim | None:
+    """Make a task that is in this state, and has these fields of a TaskSpec; returns its claim if
+    it ever had one."""
     if state is TaskState.SCHEDULED:
-        await enqueue(store, new_task(task_id, delay=AN_HOUR))
+        await enqueue(store, new_task(task_id, delay=AN_HOUR, **fields))
         return None
     if state is TaskState.QUEUED:
-        await enqueue(store, task_id)
+        await enqueue(store, new_task(task_id, **fields))
         return None
-    claim = await claimed(store, task_id)
+    claim = await claimed(store, new_task(task_id, **fields))
     match state:
         case TaskState.RETRYING:
             await store.fail([Failure(claim, BROKEN, AN_HOUR)])

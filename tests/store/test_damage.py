@@ -129,6 +129,7 @@ async def test_damaged_records_hold_up_no_lost_lease(store: TaskStore, commands:
     reclaimed = await reclaim(store, 1, retry_delay=NO_TIME)
 
     assert [r.task_id for r in reclaimed] == ["a"]
+    assert store.damage.count == 1
 
 
 @damaged_record

@@ -6,7 +6,7 @@ import sys
 _LONG = """
 import logging
 from taskline_service import logs
-logs.configure(logging.INFO)
+logs.configure(logging.INFO, who="server 1")
 logging.info("x" * 10_000)
 try:
     raise ValueError("y" * 1000)
@@ -22,15 +22,15 @@ def test_a_long_line_is_cut_and_a_traceback_is_whole() -> None:
 
     first, second, *rest = finished.stderr.splitlines()
     assert len(first) == 500 and first.endswith("…")
-    assert second.endswith("root: short")
+    assert second.endswith(" ERROR [server 1] root: short")
     assert "y" * 1000 in rest[-1]
 
 
 _HOSTILE = r"""
 import logging
 from taskline_service import logs
-logs.configure(logging.INFO)
-forged = "\n2026-01-01 00:00:00,000 ERROR root: forged"
+logs.configure(logging.INFO, who="server 1")
+forged = "\n2026-01-01 00:00:00,000 ERROR [server 1] root: forged"
 logging.info("task said %s", "\0\x1b[31m\x9b1m\u202e\u2028\r" + forged)
 try:
     raise ValueError("\x1b]0;title\x07" + forged)

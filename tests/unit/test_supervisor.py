@@ -13,6 +13,7 @@ from taskline_service.config import ServeConfig
 from taskline_service.supervisor import (
     Backoff,
     Supervisor,
+    longest_silence,
     worker_command,
     worker_environment,
 )
@@ -21,17 +22,29 @@ _SOON = Backoff(first=timedelta(milliseconds=1), longest=timedelta(milliseconds=
 
 # Each life appends its pid to the file argv[1], then waits for its end.
 _LIVE = """
-import os, pathlib, signal, sys
+import ctypes, faulthandler, os, pathlib, signal, sys
 from taskline_service.die_with_parent import die_with_parent
 die_with_parent(int(os.environ["TASKLINE_PARENT_PID"]))
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "signs" in sys.argv:
+    from taskline_service.signs_of_life import VARIABLE, give_signs
+    give_signs(int(os.environ[VARIABLE]))
 with open(sys.argv[1], "a") as lives:
     lives.write(f"{os.getpid()}\\n")
 print("on standard output", flush=True)
+def hold_the_interpreter():
+    ctypes.PyDLL(None).sleep(1000)
+if "held" in sys.argv:
+    faulthandler.enable()
+    hold_the_interpreter()
 if "dies" not in sys.argv:
     signal.pause()
 """
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+_NONE = timedelta(0)
+_SILENCE = timedelta(seconds=2)
 
 
 def living(lives: Path, *words: str) -> tuple[str, ...]:
@@ -123,6 +136,95 @@ async def test_a_process_that_keeps_dying_is_started_again_and_again(lives: Path
         await until(lambda: len(pids(lives)) >= 4)
 
 
+@needs_proc
+async def test_a_process_that_was_stopped_for_good_is_replaced(
+    lives: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervisor = Supervisor(
+        living(lives, "signs"), count=2, grace=_NONE, longest_silence=_SILENCE, backoff=_SOON
+    )
+
+    async with running(supervisor):
+        await until(lambda: len(pids(lives)) == 2)
+        stopped, other = pids(lives)
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: len(pids(lives)) == 3)
+
+        assert not alive(stopped)
+        assert all(map(alive, [other, pids(lives)[2]]))
+    told = [r.message for r in caplog.records if "no sign of life" in r.message]
+    assert len(told) == 1 and f"process {stopped} gave no sign of life for 2 s" in told[0]
+
+
+@needs_proc
+async def test_a_process_that_was_stopped_for_a_moment_goes_on(lives: Path) -> None:
+    supervisor = Supervisor(
+        living(lives, "signs"), count=1, grace=_NONE, longest_silence=_SILENCE, backoff=_SOON
+    )
+
+    async with running(supervisor) as task:
+        await until(lambda: len(pids(lives)) == 1)
+        (pid,) = pids(lives)
+        for _ in range(4):  # together it is longer than the longest silence
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.wait({task}, timeout=0.8)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.wait({task}, timeout=1.2)
+
+        assert pids(lives) == [pid] and alive(pid)
+
+
+@needs_proc
+async def test_a_process_whose_interpreter_is_held_up_shows_where_and_is_replaced(
+    lives: Path,
+) -> None:
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _SERVER, *living(lives, "signs", "held")),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await until(lambda: len(pids(lives)) > 2)
+    server.kill()
+    _, shown = await server.communicate()
+
+    assert b"Fatal Python error: Aborted" in shown
+    assert b"in hold_the_interpreter" in shown
+
+
+@needs_proc
+async def test_who_was_stopped_with_all_its_processes_replaces_none(lives: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SERVER, *living(lives, "signs")
+    )
+    await until(lambda: len(pids(lives)) == 2)
+    all_of_them = [server.pid, *pids(lives)]
+    for stop, wait in ((signal.SIGSTOP, 4.0), (signal.SIGCONT, 1.5)):
+        for pid in all_of_them:
+            os.kill(pid, stop)
+        await asyncio.wait({asyncio.create_task(server.wait())}, timeout=wait)
+
+    assert pids(lives) == all_of_them[1:] and all(map(alive, all_of_them))
+    server.kill()
+    await server.wait()
+
+
+async def test_a_process_that_gives_no_signs_yet_is_still_starting(lives: Path) -> None:
+    supervisor = Supervisor(
+        living(lives), count=1, grace=_NONE, longest_silence=timedelta(seconds=0.5), backoff=_SOON
+    )
+
+    async with running(supervisor) as task:
+        await until(lambda: len(pids(lives)) == 1)
+        await asyncio.wait({task}, timeout=2)
+
+        assert len(pids(lives)) == 1
+
+
+def test_workers_are_replaced_long_after_their_leases_have_run_out() -> None:
+    seconds = [longest_silence(timedelta(seconds=s)).total_seconds() for s in (1, 30, 300)]
+
+    assert seconds == [10, 60, 600]
+
+
 async def test_a_program_that_does_not_exist_does_not_end_the_supervisor(tmp_path: Path) -> None:
     supervisor = Supervisor([str(tmp_path / "missing")], count=1, grace=timedelta(0), backoff=_SOON)
 
@@ -150,7 +252,10 @@ _SERVER = """
 import asyncio, sys
 from datetime import timedelta
 from taskline_service.supervisor import Supervisor
-asyncio.run(Supervisor(sys.argv[1:], count=2, grace=timedelta(0)).run())
+silence = timedelta(seconds=2) if "signs" in sys.argv else None
+asyncio.run(
+    Supervisor(sys.argv[1:], count=2, grace=timedelta(0), longest_silence=silence).run()
+)
 """
 
 

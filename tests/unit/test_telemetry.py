@@ -22,6 +22,7 @@ from taskline_service.telemetry import (
     attempt_span,
     current_trace,
     enqueue_span,
+    observe_damage,
     trace_id_of,
 )
 
@@ -264,6 +265,37 @@ def test_attempts_are_counted_and_measured(metric_reader: InMemoryMetricReader) 
     assert found["taskline.task.queue_time"].sum == 0.5
     assert found["messaging.process.duration"].count == 1
     assert found["messaging.process.duration"].attributes["error.type"] == "builtins.ValueError"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("traceparent", "00-" + "x" * 1000), ("tracestate", "look at me"), ("baggage", "look at me")],
+)
+def test_a_hostile_trace_reaches_neither_the_log_nor_the_task(
+    header: tuple[str, str], spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, value = header
+    ServerMethod("/taskline.v1.TaskService/Enqueue").start(
+        lambda: [("traceparent", TRACEPARENT), header], lambda: "ipv4:127.0.0.1:1"
+    ).end("OK")
+    with enqueue_span("q", "t1", "work", trace_context=dict([*CALLER.items(), header])) as stored:
+        pass
+    stored_before = claim(dict([*CALLER.items(), header]))
+    with attempt_span(stored_before, "worker-1"):
+        pass
+
+    assert [record.message for record in caplog.records] == []
+    assert value not in stored.values()
+    assert (trace_id_of(stored) == TRACE_ID) == (name != "traceparent")
+
+
+def test_what_is_damaged_in_the_store_is_counted(metric_reader: InMemoryMetricReader) -> None:
+    met = ["task a"]
+    observe_damage(lambda: len(met))
+    before = points(metric_reader)["taskline.store.damaged"].value
+    met.append("task b")
+
+    assert (before, points(metric_reader)["taskline.store.damaged"].value) == (1, 2)
 
 
 def test_calls_are_measured_by_method_and_code(metric_reader: InMemoryMetricReader) -> None:

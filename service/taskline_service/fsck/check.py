@@ -52,6 +52,7 @@ class Check:
         self._scanner = Scanner(redis, keys)
         self._tasks = 0
         self._seen_keys = 0
+        self._set_apart = 0
         # Lines that keys were seen of.
         self._lines = set[bytes]()
         # Tasks of the page whose earlier attempts are yet to be judged.
@@ -64,6 +65,7 @@ class Check:
         return Report(
             tasks=self._tasks,
             keys=self._seen_keys,
+            set_apart=self._set_apart,
             total=findings.total,
             offences=findings.offences,
             undecided=tuple(self._undecided),
@@ -81,6 +83,7 @@ class Check:
 
     async def _judge_keys(self, names: Sequence[bytes]) -> AsyncIterator[Offence]:
         self._seen_keys += len(names)
+        self._set_apart += sum(map(families.is_record_set_apart, names))
         self._lines.update(line for name in names if (line := families.line_of(name)))
         tasks = [task_id for name in names if (task_id := families.task_id_of(name))]
         async for offence in self._judge("key", names, families.judge_key):
@@ -105,11 +108,8 @@ class Check:
     async def _judge_lines(self) -> AsyncIterator[Offence]:
         known = await all_of(self._scanner.members_of_set(b"lines"))
         ready = await all_of(self._scanner.members_of_zset(b"ready"))
-
-        def judge(seen: Seen) -> Iterator[Offence]:
-            return judge_line(seen, has_tasks=seen.subject in self._lines)
-
-        async for offence in self._judge("line", sorted(self._lines | known | ready), judge):
+        lines = sorted(self._lines | known | ready)
+        async for offence in self._judge("line", lines, judge_line):
             yield offence
 
     async def _judge_types(self) -> AsyncIterator[Offence]:

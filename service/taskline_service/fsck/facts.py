@@ -38,9 +38,11 @@ class Repair:
     text: str
     seen: Seen
     # Each a command, the key after the prefix, and arguments.
-    commands: tuple[tuple[bytes | str, ...], ...]
+    commands: tuple[tuple[bytes | str, ...], ...] = ()
     # Its first task may be another one afterwards.
     line: bytes | None = None
+    # A key of a damaged record, to be kept where nothing looks for it.
+    apart: bytes | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -76,5 +78,6 @@ class Inspector:
             "seen": repair.seen.packed,
             "commands": repair.commands,
             "line": repair.line,
+            "apart": repair.apart,
         }
         return bool(await self._redis.script("mend", self._keys.prefix, args))

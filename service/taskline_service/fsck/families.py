@@ -19,7 +19,8 @@ class Family:
     """Keys that hold the same kind of thing."""
 
     pattern: re.Pattern[bytes]
-    type: bytes
+    # None for any.
+    type: bytes | None
     # Whether what comes after the colon is the id of the task that the key belongs to.
     owned: bool = False
     # Whether its members are ids of tasks.
@@ -28,8 +29,10 @@ class Family:
     life: int | None = None
 
 
-def _family(pattern: str, type: str, **traits: Any) -> Family:
-    return Family(re.compile(pattern.encode(), re.DOTALL), type.encode(), **traits)
+def _family(pattern: str, type: str | None, **traits: Any) -> Family:
+    return Family(
+        re.compile(pattern.encode(), re.DOTALL), None if type is None else type.encode(), **traits
+    )
 
 
 _FAMILIES = (
@@ -44,6 +47,7 @@ _FAMILIES = (
     _family("ready|types_seen|workers", "zset"),
     _family("lines|paused", "set"),
     _family("types|failed_by|reclaiming", "hash"),
+    _family("x:[tsregah]:.+", None, life=30 * 86_400),
     _family("rev", "string"),
     _family("log", "stream"),
     # A worker that lives writes it again every few seconds.
@@ -63,6 +67,11 @@ def family_of(name: bytes) -> Family | None:
 def task_id_of(name: bytes) -> bytes | None:
     """The task that a key is the record of; None if it is none."""
     return name.removeprefix(b"t:") if name.startswith(b"t:") else None
+
+
+def is_record_set_apart(name: bytes) -> bool:
+    """Whether a key was the record of a task, until a repair found it damaged."""
+    return name.startswith(b"x:t:")
 
 
 def line_of(name: bytes) -> bytes | None:
@@ -92,13 +101,18 @@ def judge_key(seen: Seen) -> Iterator[Offence]:
 
 def _judge_as(family: Family, seen: Seen) -> Iterator[Offence]:
     name: bytes = seen.subject
-    kind, expires, has_owner = seen.facts
+    kind, expires, owner = seen.facts
     subject = f"key {shown(name)}"
-    if kind != family.type:
-        detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
-        yield Offence(Invariant.KEY_TYPE, subject, detail)
+    apart = Repair("set it apart", seen, apart=name) if owner == b"damaged" else None
+    if family.owned and apart:
+        detail = "belongs to a task whose record is damaged"
+        yield Offence(Invariant.OWNER, subject, detail, apart)
         return
-    if family.owned and not has_owner:
+    if family.type is not None and kind != family.type:
+        detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
+        yield Offence(Invariant.KEY_TYPE, subject, detail, apart)
+        return
+    if family.owned and not owner:
         drop = Repair("drop it", seen, ((b"DEL", name),))
         yield Offence(Invariant.OWNER, subject, "belongs to a task that has no record", drop)
         return

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from taskline_service.fsck.invariants import Invariant
-from taskline_service.fsck.report import Offence, shown
+from taskline_service.fsck.report import Offence, quoted, shown
 from taskline_service.fsck.task_facts import TaskFacts
 from taskline_service.task import TaskState
 
@@ -29,7 +29,7 @@ _MAY_BE_ASKED_TO_STOP = frozenset({_S.RUNNING, _S.COMPLETED, _S.CANCELLED})
 def judge_form(task: TaskFacts) -> Iterator[Offence]:
     """Fields that nobody can understand, so that nothing else can be told of the task."""
     for name in sorted(_ALWAYS - task.fields.keys()):
-        yield task.offence(Invariant.FIELDS, f"has no field {shown(name)}")
+        yield task.ill_formed(Invariant.FIELDS, f"has no field {shown(name)}")
     for name, value in task.fields.items():
         why = None
         if name in _NUMBERS:
@@ -39,8 +39,8 @@ def judge_form(task: TaskFacts) -> Iterator[Offence]:
         elif name == b"ln" and not _LINE.fullmatch(value):
             why = "which is no line"
         if why:
-            field = f"field {shown(name)} is {shown(value)[:40]!r}"
-            yield task.offence(Invariant.FIELDS, f"{field}, {why}")
+            field = f"field {shown(name)} is {quoted(value)}"
+            yield task.ill_formed(Invariant.FIELDS, f"{field}, {why}")
 
 
 @cache

@@ -35,7 +35,7 @@ class Invariant(Enum):
     MEMBER = "Every member of a line or an index is a task."
 
     READY = "Exactly the lines with waiting tasks are ready, by the score of the first one."
-    LINES = "Every line that has tasks is known."
+    LINES = "Exactly the lines that have tasks are known."
     FAILED_BY = "The failed tasks of each error type and queue are as many as are counted."
     REVISION = "The revision is a number, and no entry of the log has a higher one."
     TYPES = "When a task type was last seen is known of exactly those that are published."

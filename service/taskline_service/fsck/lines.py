@@ -5,19 +5,22 @@ from collections.abc import Iterator
 
 from taskline_service.fsck.facts import Repair, Seen
 from taskline_service.fsck.invariants import Invariant
-from taskline_service.fsck.report import Offence, shown
+from taskline_service.fsck.report import Offence, quoted, shown
 
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 
 
-def judge_line(seen: Seen, *, has_tasks: bool) -> Iterator[Offence]:
-    """A line; `has_tasks` if tasks of it were seen."""
+def judge_line(seen: Seen) -> Iterator[Offence]:
+    """A line."""
     line: bytes = seen.subject
-    known, first, ready = seen.facts
+    known, has_tasks, first, ready = seen.facts
     subject = f"line {shown(line)}"
     if has_tasks and not known:
         add = Repair("add it", seen, ((b"SADD", b"lines", line),))
         yield Offence(Invariant.LINES, subject, "has tasks, but is not in lines", add)
+    elif known and not has_tasks:
+        forget = Repair("forget it", seen, ((b"SREM", b"lines", line),))
+        yield Offence(Invariant.LINES, subject, "is in lines, but has no task", forget)
     if first is False and ready is not False:
         remove = Repair("take it out", seen, ((b"ZREM", b"ready", line),))
         yield Offence(Invariant.READY, subject, "is in ready, but has no waiting task", remove)
@@ -46,7 +49,7 @@ def judge_log(seen: Seen) -> Iterator[Offence]:
     revision, last = seen.facts
     latest = 0 if last is False else int(last.split(b"-")[0])
     if revision is not False and not _NUMBER.fullmatch(revision):
-        detail = f"is {shown(revision)[:40]!r}, which is no number"
+        detail = f"is {quoted(revision)}, which is no number"
     elif latest > int(revision or 0):
         detail = f"is {shown(revision or b'0')}, but the log goes up to {latest}"
     else:

@@ -6,20 +6,17 @@ from taskline_service.fsck.facts import Repair, Seen
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.report import Offence, shown
 
-# What is no offence, or one of the record, whose own check tells.
-_FINE = frozenset({b"right", b"damaged"})
+_WHY = {b"absent": "there is no such task", b"damaged": "its record is damaged"}
 
 
 def judge_member(seen: Seen) -> Iterator[Offence]:
     """At most one offence: the member is one too many."""
     facts = seen.facts
-    if not facts:  # it went while we looked
-        return
-    if isinstance(facts, bytes) and facts in _FINE:
+    if not facts or facts == b"right":  # or it went while we looked
         return
     key, task_id = seen.subject
     if isinstance(facts, bytes):
-        invariant, why = Invariant.MEMBER, "there is no such task"
+        invariant, why = Invariant.MEMBER, _WHY[facts]
     else:
         state, line = facts
         invariant, why = _invariant(key), f"is {shown(state)} on {shown(line)}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from taskline_service.fsck import contents, fields, places
 from taskline_service.fsck.invariants import Invariant
-from taskline_service.fsck.report import Offence, shown
+from taskline_service.fsck.report import Offence, quoted
 from taskline_service.fsck.task_facts import TaskFacts
 
 
@@ -13,8 +13,8 @@ def judge_task(task: TaskFacts, *, max_lost: int) -> Iterator[Offence]:
     try:
         state = task.state
     except (KeyError, ValueError):
-        detail = f"is in state {shown(task.fields.get(b'st', b''))!r}, which there is not"
-        yield task.offence(Invariant.STATE, detail)
+        detail = f"is in state {quoted(task.fields.get(b'st', b''))}, which there is not"
+        yield task.ill_formed(Invariant.STATE, detail)
         return
     if ill_formed := [*fields.judge_form(task)]:
         yield from ill_formed

@@ -27,6 +27,8 @@ class Report:
 
     tasks: int
     keys: int
+    # Damaged records that a repair has set apart; no offence.
+    set_apart: int = 0
     # How many offences there are, and the first of them.
     total: int
     offences: tuple[Offence, ...]
@@ -61,6 +63,11 @@ class Findings:
     def offences(self) -> tuple[Offence, ...]:
         """Those that are kept."""
         return tuple(self._kept.values())
+
+
+def quoted(text: bytes | str) -> str:
+    """The beginning of any text, in quotes, so that it can be printed on one line."""
+    return f"'{shown(text)[:40]}'"
 
 
 def shown(text: bytes | str) -> str:

@@ -14,6 +14,8 @@ class TaskFacts:
     """What lua/_facts.lua tells of a task; None stands for what there is not."""
 
     seen: Seen
+    # Whether no move understands its record.
+    damaged: bool
     fields: dict[bytes, bytes]
     spec: bytes | None
     error: bytes | None
@@ -34,12 +36,14 @@ class TaskFacts:
         """None if there is no such task."""
         if not seen.facts:
             return None
-        fields, spec, error, progress, result, last, kept, place, index, timeout, labels = (
-            _or_none(fact) for fact in seen.facts
+        damaged, fields, *others = seen.facts
+        spec, error, progress, result, last, kept, place, index, timeout, labels = (
+            _or_none(fact) for fact in others
         )
         pairs = iter(fields)
         return cls(
             seen,
+            damaged,
             dict(zip(pairs, pairs, strict=True)),
             spec,
             error,
@@ -75,6 +79,14 @@ class TaskFacts:
     def number(self, name: bytes) -> int:
         """A field, 0 if there is none."""
         return int(self.fields.get(name, 0))
+
+    def ill_formed(self, invariant: Invariant, detail: str) -> Offence:
+        """An offence because of which nothing else can be told of this task.
+
+        If no move understands the record either, it is set apart: it would be there for ever.
+        """
+        mend = Repair("set it apart", self.seen, apart=self.key) if self.damaged else None
+        return Offence(invariant, f"task {shown(self.id)}", detail, mend)
 
     @property
     def key(self) -> bytes:

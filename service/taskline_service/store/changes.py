@@ -130,6 +130,8 @@ def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event
 
 
 def _change(fields: dict[bytes, Any]) -> Change:
+    if fields[b"kind"] == b"gap":
+        return Gap()
     if fields[b"kind"] == b"progress":
         return progress_from_bytes(fields[b"progress"])
     if fields[b"kind"] == b"log":

@@ -43,7 +43,7 @@ def record_of(task_id: str) -> Iterator[None]:
 
 
 class DamageReport:
-    """Logs each damaged thing once, and counts them."""
+    """Logs each damaged thing that this process meets once, and counts them."""
 
     def __init__(self) -> None:
         self._told = set[str]()
@@ -53,9 +53,9 @@ class DamageReport:
         """How many were met so far."""
         return len(self._told)
 
-    def found(self, what: str, reason: object) -> None:
-        """Tell of something that was passed over, such as "task a"."""
+    def found(self, what: str, why: str | BaseException | None) -> None:
+        """Tell of something that was passed over, such as "task a"; why, or what reading raised."""
         if what not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(what)
-            kind = type(reason).__name__
-            log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, kind)
+            reason = why if isinstance(why, str) else type(why).__name__
+            log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, reason)

@@ -9,7 +9,7 @@ from typing import Any
 from taskline_service.errors import TooManyQueues
 from taskline_service.limits import MAX_PAUSED_QUEUES
 from taskline_service.store.connection import StoreError
-from taskline_service.store.damage import UNREADABLE, DamageReport
+from taskline_service.store.damage import UNREADABLE
 from taskline_service.store.keys import Keys, split_line
 from taskline_service.store.records import from_us, pack, to_us, unpack
 from taskline_service.store.redis import Redis
@@ -69,7 +69,7 @@ class Directory:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self.damage = DamageReport()
+        self.damage = redis.damage
 
     async def _script(self, name: str, **args: Any) -> Any:
         return await self._redis.script(name, self._keys.prefix, args)

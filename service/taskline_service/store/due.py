@@ -59,10 +59,17 @@ class Due(Scripted):
             "error": error_to_fields(error),
             "record_ttl": self._record_ttl_us,
         }
-        return [
-            Reclaimed(r[b"id"].decode(), r[b"worker"].decode(), TaskState(r[b"state"].decode()))
-            for r in await self._script("reclaim", args)
-        ]
+        reclaimed = list[Reclaimed]()
+        for entry in await self._script("reclaim", args):
+            task_id, worker = entry[b"id"].decode(), entry.get(b"worker")
+            if worker is None:
+                self.damage.found(
+                    f"task {task_id}", "it had a lease, but its record is no such task"
+                )
+            else:
+                state = TaskState(entry[b"state"].decode())
+                reclaimed.append(Reclaimed(task_id, worker.decode(), state))
+        return reclaimed
 
     async def expire(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
         """Drop results and records whose time is over, and what the log has of that time."""

@@ -196,7 +196,7 @@ class EventHub:
         present, last, events = await self.present_revision(), revision, list[Event]()
 
         def is_wanted(fields: dict[bytes, Any]) -> bool:
-            return wanted(fields.get(b"line", b"").decode())
+            return b"line" in fields and wanted(fields[b"line"].decode())
 
         for message in await self._log.after(revision, is_wanted, count=_SELECTED_PAGE):
             if message.revision != last + 1:
@@ -232,7 +232,9 @@ class EventHub:
         return True
 
     def _selecting(self, fields: dict[bytes, Any]) -> list[Mailbox]:
-        name = fields.get(b"line", b"")
+        if b"line" not in fields:  # for those alone who watch this one task
+            return []
+        name = fields[b"line"]
         if name not in self._by_line:
             text = name.decode()
             self._by_line[name] = [box for box, wanted in self._selections.items() if wanted(text)]

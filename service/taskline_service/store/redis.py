@@ -14,6 +14,7 @@ import msgpack
 from taskline_service.errors import StoreUnavailable, TasklineError
 from taskline_service.store.address import RedisAddress
 from taskline_service.store.connection import Connection, NoScript, NoWrites
+from taskline_service.store.damage import DamageReport
 from taskline_service.store.scripts import SCRIPTS
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Redis:
         self._address = address
         self._name = name
         self._reply_timeout = reply_timeout
+        # What was met there and cannot be understood, by whoever uses this.
+        self.damage = DamageReport()
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
 

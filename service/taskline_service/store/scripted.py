@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from taskline_service.limits import MAX_LINES, MAX_LOST
-from taskline_service.store.damage import DamageReport
 from taskline_service.store.keys import Keys
 from taskline_service.store.records import to_us
 from taskline_service.store.redis import Redis
@@ -42,7 +41,7 @@ class Scripted:
         self.max_queued = max_queued
         # Pairs of a task type and a queue that may have tasks: some scripts go through all.
         self.max_lines = max_lines
-        self.damage = DamageReport()
+        self.damage = redis.damage
         # Called when a task was given a time to wait for.
         self.on_scheduled: Callable[[], None] = _nobody
         self._max_lost = max_lost

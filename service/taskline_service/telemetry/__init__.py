@@ -5,6 +5,7 @@ embeds us, has installed an SDK.
 """
 
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
+from taskline_service.telemetry.instruments import observe_damage
 from taskline_service.telemetry.propagation import (
     attempt_trace,
     current_trace,
@@ -27,6 +28,7 @@ __all__ = [
     "current_trace_id",
     "enqueue_span",
     "inside",
+    "observe_damage",
     "setup",
     "trace_id_of",
 ]

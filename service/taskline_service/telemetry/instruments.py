@@ -1,10 +1,17 @@
 """The tracer and the metric instruments, of whichever provider is installed now."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Counter,
+    Histogram,
+    MeterProvider,
+    Observation,
+)
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Tracer, TracerProvider
 
 from taskline_service.telemetry import names
@@ -52,4 +59,16 @@ def _instruments_of(provider: MeterProvider) -> Instruments:
         process_duration=seconds(names.PROCESS_DURATION, "Run time of one attempt."),
         queue_time=seconds(names.QUEUE_TIME, "From being due to the start of an attempt."),
         attempts=meter.create_counter(names.ATTEMPTS, "{attempt}", "Attempts, by how they ended."),
+    )
+
+
+def observe_damage(count: Callable[[], int]) -> None:
+    """Have a metric show how much this process has met in its store that is damaged."""
+
+    def observations(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count())]
+
+    meter = metrics.get_meter_provider().get_meter(names.SCOPE, schema_url=names.SCHEMA_URL)
+    meter.create_observable_counter(
+        names.DAMAGED, [observations], "{record}", "What is damaged in the store and passed over."
     )

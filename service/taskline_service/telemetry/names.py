@@ -31,6 +31,7 @@ SERVER_CALL_DURATION = "rpc.server.call.duration"
 PROCESS_DURATION = "messaging.process.duration"
 QUEUE_TIME = "taskline.task.queue_time"
 ATTEMPTS = "taskline.task.attempts"
+DAMAGED = "taskline.store.damaged"
 
 # Bounds of the histograms, in seconds, as the conventions recommend them.
 DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)

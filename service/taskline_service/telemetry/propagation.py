@@ -9,6 +9,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
 from taskline_service.telemetry.instruments import active_tracer
+from taskline_service.telemetry.well_formed import well_formed
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -77,9 +78,9 @@ def carrier_of(metadata: Metadata) -> dict[str, str]:
     """The trace context in `metadata`; empty unless it is a valid one."""
     wanted = propagate.get_global_textmap().fields - {_NEVER_STORED}
     carrier = {key: value for key, value in metadata if key in wanted and isinstance(value, str)}
-    return carrier if trace_id_of(carrier) else {}
+    return well_formed(carrier) if trace_id_of(carrier) else {}
 
 
 def context_of(carrier: Mapping[str, str]) -> Context:
     """What `carrier` says, on top of nothing."""
-    return propagate.extract(carrier, context=Context())
+    return propagate.extract(well_formed(carrier), context=Context())

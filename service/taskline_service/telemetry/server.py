@@ -5,13 +5,12 @@ from time import perf_counter
 from urllib.parse import unquote
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
+from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from taskline_service.telemetry import names
 from taskline_service.telemetry.instruments import active_tracer, instruments
-from taskline_service.telemetry.propagation import Metadata, remember_caller
+from taskline_service.telemetry.propagation import Metadata, context_of, remember_caller
 
 # What is the server's fault. The rest, as NOT_FOUND, is an answer like any other.
 _SERVER_ERRORS = frozenset(
@@ -50,7 +49,7 @@ class ServerMethod:
 
     def _start_span(self, tracer: Tracer, metadata: Metadata, peer: str) -> Span:
         carrier = {key: value for key, value in metadata if isinstance(value, str)}
-        parent = propagate.extract(carrier, context=Context())
+        parent = context_of(carrier)
         span = tracer.start_span(
             self._name,
             context=parent,

@@ -258,7 +258,7 @@ class Worker:
         )
         self._call = new_call()
         for task_id in dangling:
-            log.error("task %s: was queued, but its record is gone or says otherwise", task_id)
+            self._store.damage.found(f"task {task_id}", "it waited, but its record is no such task")
         self._leases.hold(claims, asked_at)
         return claims
 

@@ -38,18 +38,23 @@ end
 
 local FACTS = {}
 
--- { type, whether it has a TTL, whether there is the record that it belongs to }
+-- { type, whether it has a TTL, what the record that it belongs to is: 'sound', 'damaged', or false }
 FACTS.key = function(name)
-  local owner = string.match(name, '^[sregah]:(.+)$')
+  local owner = string.match(name, '^[tsregah]:(.+)$')
+  local task, absent
+  if owner then
+    task, absent = load(owner)
+  end
   return {
     redis.call('TYPE', PREFIX .. name).ok,
     redis.call('PTTL', PREFIX .. name) >= 0,
-    owner and redis.call('EXISTS', PREFIX .. 't:' .. owner) == 1 or false,
+    task and 'sound' or absent or false,
   }
 end
 
--- { fields, spec, error, progress, result size, last id in its history, number of attempts kept,
---   score in the place where its state wants it, score in its index, in queue_timeouts, labels }
+-- { whether no move understands its record, fields, spec, error, progress, result size, last id in
+--   its history, number of attempts kept, score in the place where its state wants it, score in its
+--   index, in queue_timeouts, labels }
 FACTS.task = function(id)
   local fields = ask('HGETALL', PREFIX .. 't:' .. id)
   if not fields or not fields[1] then
@@ -65,6 +70,7 @@ FACTS.task = function(id)
   -- Most tasks have none of these, and one question is cheaper than five.
   local more = redis.call('EXISTS', error, progress, result, history, attempts) > 0
   return {
+    not load(id),
     fields,
     spec,
     more and read_first(error) or false,
@@ -94,19 +100,10 @@ FACTS.attempts = function(id)
   return { fields[1], fields[2], numbers }
 end
 
--- Whether a task says of itself that it is in this line or index, as far as that can be told
--- without its labels.
-local function belongs(key, state, line, queue_timeout)
-  if key == 'queue_timeouts' then
-    return state == 'QUEUED' and queue_timeout
-  end
-  return key == place_of(state, line) or key == 'i:' .. state .. ':' .. line
-end
-
 local function is_labelled(id, label)
   local spec = unpacked(read_first(PREFIX .. 's:' .. id))
   if type(spec) ~= 'table' then
-    return nil
+    return 'untold'
   end
   for name, value in pairs(type(spec.l) == 'table' and spec.l or {}) do
     if name .. '=' .. value == label then
@@ -116,33 +113,50 @@ local function is_labelled(id, label)
   return false
 end
 
--- subject = { key of a line or an index, id that was seen in it }: 'right' if it belongs there, and
--- 'damaged' if that cannot be told; 'absent' if there is no such task, else { state, line }.
+-- Whether a task says of itself that it is in this line or index; 'untold' if it says nothing
+-- that can be understood.
+local function belongs(key, task)
+  local label = string.match(key, '^label:(.*)$')
+  if label then
+    return is_labelled(task.id, label)
+  elseif key == 'queue_timeouts' then
+    return task.state == 'QUEUED' and task.queue_timeout
+  end
+  return key == place_of(task.state, task.line) or key == 'i:' .. task.state .. ':' .. task.line
+end
+
+-- subject = { key of a line or an index, id that was seen in it }: 'right' if it belongs there, or
+-- that cannot be told; 'absent' if there is no such task, 'damaged' if its record is; else
+-- { state, line }.
 FACTS.member = function(subject)
   local key, id = subject[1], subject[2]
-  local label = string.match(key, '^label:(.*)$')
-  local fields = ask('HMGET', PREFIX .. 't:' .. id, 'st', 'ln', 'qd')
-  local right = fields and fields[1] and fields[2]
-  if right and label then
-    right = is_labelled(id, label)
-    if right == nil then
-      return 'damaged'
-    end
-  end
-  if right and (label or belongs(key, unpack(fields))) then
+  local task, absent = load(id)
+  if task and belongs(key, task) then
     return 'right'
   elseif not ask('ZSCORE', PREFIX .. key, id) then
     return false
   end
-  local task, absent = load(id)
   return task and { task.state, task.line } or absent or 'absent'
 end
 
--- { whether it is in `lines`, score of its first task, its score in `ready` }
+local function has_tasks(line)
+  if redis.call('EXISTS', PREFIX .. 'q:' .. line) == 1 then
+    return true
+  end
+  for state in pairs(EDGES) do
+    if redis.call('EXISTS', index(state, line)) == 1 then
+      return true
+    end
+  end
+  return false
+end
+
+-- { whether it is in `lines`, whether it has tasks, score of its first task, its score in `ready` }
 FACTS.line = function(line)
   local first = ask('ZRANGE', PREFIX .. 'q:' .. line, 0, 0, 'WITHSCORES')
   return {
     ask('SISMEMBER', PREFIX .. 'lines', line) == 1,
+    has_tasks(line),
     first and first[2] or false,
     ask('ZSCORE', PREFIX .. 'ready', line),
   }

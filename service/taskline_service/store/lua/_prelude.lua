@@ -41,6 +41,7 @@
 --   stats:<width>:<start>:<queue>  HASH  what happened in so many seconds from then on; without
 --                    a queue, on all of them: enqueued, completed, failed, retried, and by bin of
 --                    the time they took, q<bin> starts and r<bin> ends of attempts; has a TTL
+--   x:<key>  ANY     what <key> was of a task whose record is damaged: a repair has set it apart; TTL
 --   rev      STRING  the revision: counts the calls that changed tasks
 --   log      STREAM  by revision and time in us: the events of each such call, without what came
 --                    with them, for as long as results are kept
@@ -64,10 +65,12 @@ local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo
   'hs', 'lg', 'al', 'ow' }
 
 -- What a move needs to know of a task; else nil, and false if there is no such task or
--- 'damaged' if what is there is not one of ours: no move is then made, and nothing overwritten.
+-- 'damaged' if what is there is not one of ours, or was and is set apart: no move is then made,
+-- and nothing overwritten.
 local function load(id)
   local v = redis.pcall('HMGET', PREFIX .. 't:' .. id, unpack(FIELDS))
-  if not v.err and not v[1] and not v[2] and redis.call('EXISTS', PREFIX .. 't:' .. id) == 0 then
+  if not v.err and not v[1] and not v[2]
+    and redis.call('EXISTS', PREFIX .. 't:' .. id, PREFIX .. 'x:t:' .. id) == 0 then
     return nil, false
   end
   if v.err or not EDGES[v[1]] or not v[2] or not string.find(v[2], '.:') then

@@ -28,7 +28,7 @@ local function read_record(id, want)
     return { id = id }
   end
   if not fields[1] then
-    return false
+    return redis.call('EXISTS', PREFIX .. 'x:t:' .. id) == 1 and { id = id }
   end
   local record = { id = id, fields = fields, progress = read('GET', PREFIX .. 'g:' .. id) }
   local spec, error = PREFIX .. 's:' .. id, PREFIX .. 'e:' .. id

@@ -62,7 +62,7 @@ end
 
 local function check(entry)
   -- Most ids are new: this is a tenth of the work of loading.
-  if redis.call('EXISTS', PREFIX .. 't:' .. entry.id) == 0 then
+  if redis.call('EXISTS', PREFIX .. 't:' .. entry.id, PREFIX .. 'x:t:' .. entry.id) == 0 then
     return { status = 'created' }
   end
   local task = load(entry.id)

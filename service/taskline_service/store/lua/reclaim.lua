@@ -3,7 +3,8 @@
 -- While the store was away nobody could renew. It was, if nobody has called this for a while by
 -- its clock, which may also have been set: workers get `hold` (us) to come back.
 -- args: count, hold, max_lost, max_spared, retry_delay (us), error, record_ttl (us)
--- Returns { { id, worker, state } } of those that were taken back.
+-- Returns { { id, worker, state } } of those that were taken back; the id alone of those whose
+-- record is gone, damaged or says otherwise.
 
 local LONGEST_SILENCE = 1000000
 local HOLDS_IN_A_ROW = 6
@@ -56,6 +57,8 @@ for _, id in ipairs(ids) do
     redis.call('HSET', PREFIX .. 't:' .. id, 'no', '')
     lose(task, args.error, args.retry_delay, is_innocent(task) and 0 or 1)
     reclaimed[#reclaimed + 1] = { id = id, worker = task.worker, state = task.state }
+  else
+    reclaimed[#reclaimed + 1] = { id = id }
   end
 end
 forget_without_leases()
