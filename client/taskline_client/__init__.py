@@ -23,6 +23,7 @@ from taskline_client.errors import (
     QueueFull,
     RequestIdReused,
     ResultExpired,
+    ResultMismatch,
     TaskAlreadyExists,
     TaskCancelled,
     TaskFailed,
@@ -45,6 +46,7 @@ from taskline_client.events import (
     UnknownEvent,
 )
 from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.typed import TaskType, TypedTask
 from taskline_client.types import (
     Attempt,
     ErrorType,
@@ -82,6 +84,7 @@ __all__ = [
     "QueueFull",
     "RequestIdReused",
     "ResultExpired",
+    "ResultMismatch",
     "RetryPolicy",
     "ServerInfo",
     "Snapshot",
@@ -99,10 +102,12 @@ __all__ = [
     "TaskPage",
     "TaskState",
     "TaskTimeout",
+    "TaskType",
     "TaskTypeInfo",
     "TaskTypeNotFound",
     "TasklineError",
     "TokenInvalid",
+    "TypedTask",
     "Unavailable",
     "UnknownEvent",
     "Worker",

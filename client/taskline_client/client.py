@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
@@ -17,14 +17,20 @@ from taskline_client._convert_deployment import (
     task_type_from,
     worker_from,
 )
-from taskline_client._enqueue import enqueue_batch, handle_from, request_for
+from taskline_client._enqueue import enqueue_batch, enqueue_one
+from taskline_client._gather import Gathering
 from taskline_client._pages import pages
-from taskline_client._requests import enqueue_request, task_filter
+from taskline_client._requests import task_filter
 from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
 from taskline_client.events import TaskEvent
 from taskline_client.handle import TaskHandle, watch
 from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.typed import TaskType, TypedTask
 from taskline_client.types import Task
+
+P = ParamSpec("P")
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class TaskPage:
     resume_token: str
 
 
-class TaskClient:
+class TaskClient(Gathering):
     """Speaks to a Taskline server; one for all tasks of a process.
 
     Any call may raise Unavailable if there is no answer in time, NotAllowed, or
@@ -69,24 +75,48 @@ class TaskClient:
         """Disconnect. Calls under way are cancelled; tasks are not."""
         await self._connection.close()
 
+    @overload
     async def enqueue(
         self,
-        task_type: str,
+        task: str,
         input: Any = NO_INPUT,
         /,
         *,
         options: EnqueueOptions | None = None,
         **arguments: Any,
-    ) -> TaskHandle[Any]:
+    ) -> TaskHandle[Any]: ...
+    @overload
+    async def enqueue(
+        self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def enqueue(
+        self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def enqueue(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> TaskHandle[R]: ...
+    async def enqueue(self, task: Any, /, *args: Any, **arguments: Any) -> TaskHandle[Any]:
         """Hand a task to the service; it is stored when this returns.
 
+            await client.enqueue(count_words, path="README.md")
+            await client.enqueue(count_words, EnqueueOptions(priority=9), path="README.md")
+            await client.enqueue(COUNT_WORDS, CountWords(path="README.md"))
+            await client.enqueue("text.count_words", path="README.md")
+
         Args:
-            task_type: Names what to run.
-            input: The whole input, a dict, a dataclass or a model, if the
-                arguments are not given one by one. A task with an argument named
-                `options` takes it here.
-            options: Queue, time, retries and so on.
-            arguments: The task's arguments by name.
+            task: What to run. A task function of the service, with its arguments but for the
+                TaskContext; the options, if any, come before them. Or a TaskType, with its
+                input. Or the name of a task type, with the whole input (a dict, a dataclass
+                or a model), or its arguments by name.
+            options: Queue, time, retries and so on. By name, a task with an argument named
+                `options` takes its input as a whole.
 
         Raises:
             TaskTypeNotFound: Nobody has registered this type.
@@ -94,13 +124,50 @@ class TaskClient:
             TaskAlreadyExists: The task_id of the options is taken.
             QueueFull: The queue takes no more now.
             Unavailable: No answer in time. Safe to repeat with the same request_id.
-            TypeError, ValueError: The input cannot be written as JSON.
+            TypeError, ValueError: The arguments do not fit the function, or the input cannot
+                be written as JSON.
         """
-        request = enqueue_request(request_for(task_type, input, options, arguments))
-        answer = await self._connection.call(self._connection.tasks.Enqueue, request)
-        return handle_from(self._connection, answer)
+        return await enqueue_one(self._connection, EnqueueRequest(task, *args, **arguments))
 
-    async def enqueue_many(self, requests: Iterable[EnqueueRequest]) -> list[TaskHandle[Any]]:
+    @overload
+    async def run(
+        self,
+        task: str,
+        input: Any = NO_INPUT,
+        /,
+        *,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> Any: ...
+    @overload
+    async def run(
+        self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> R: ...
+    @overload
+    async def run(self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs) -> R: ...
+    @overload
+    async def run(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> R: ...
+    async def run(self, task: Any, /, *args: Any, **arguments: Any) -> Any:
+        """Enqueue a task, and wait for its result: for 5 minutes.
+
+        To wait longer or shorter, `enqueue` it, and ask its handle.
+
+        Args: As `enqueue`.
+
+        Raises: As `enqueue`, and as `TaskHandle.result`. A call that is cancelled, or gives
+            up, leaves the task alone.
+        """
+        request: EnqueueRequest[Any] = EnqueueRequest(task, *args, **arguments)
+        return await (await enqueue_one(self._connection, request)).result()
+
+    async def enqueue_many(self, requests: Iterable[EnqueueRequest[R]]) -> list[TaskHandle[R]]:
         """Hand over many tasks in few calls; the handles come in the same order.
 
         Calls carry up to 1000 tasks. Each is accepted whole or not at all, so
