@@ -46,6 +46,7 @@ from taskline_client.events import (
     UnknownEvent,
 )
 from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.statistics import HistoryBucket, Stats, TaskTypeStats
 from taskline_client.typed import TaskType, TypedTask
 from taskline_client.types import (
     Attempt,
@@ -54,11 +55,12 @@ from taskline_client.types import (
     RetryPolicy,
     Task,
     TaskError,
+    TaskPage,
     TaskState,
 )
 
 if TYPE_CHECKING:
-    from taskline_client.client import TaskClient, TaskPage
+    from taskline_client.client import TaskClient
     from taskline_client.handle import TaskHandle
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "EnqueueRequest",
     "ErrorType",
     "FieldViolation",
+    "HistoryBucket",
     "InvalidInput",
     "LimitReached",
     "LogLine",
@@ -89,6 +92,7 @@ __all__ = [
     "ServerInfo",
     "Snapshot",
     "StateChanged",
+    "Stats",
     "Task",
     "TaskAlreadyExists",
     "TaskCancelled",
@@ -105,6 +109,7 @@ __all__ = [
     "TaskType",
     "TaskTypeInfo",
     "TaskTypeNotFound",
+    "TaskTypeStats",
     "TasklineError",
     "TokenInvalid",
     "TypedTask",
@@ -115,7 +120,7 @@ __all__ = [
 ]
 
 # What needs grpc is imported when it is first used: the command line starts without it.
-_LATE = {"TaskClient": "client", "TaskHandle": "handle", "TaskPage": "client"}
+_LATE = {"TaskClient": "client", "TaskHandle": "handle"}
 
 
 def __getattr__(name: str) -> Any:

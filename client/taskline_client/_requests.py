@@ -55,6 +55,48 @@ def enqueue_request(request: EnqueueRequest[Any]) -> service.EnqueueRequest:
     )
 
 
+def get_request(task_id: str) -> service.GetTaskRequest:
+    """Everything about a task."""
+    return service.GetTaskRequest(task_id=task_id, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES)
+
+
+def cancel_request(task_id: str, reason: str) -> service.CancelTaskRequest:
+    """To stop a task."""
+    return service.CancelTaskRequest(task_id=task_id, reason=reason)
+
+
+def events_request(task_id: str, page_token: str) -> service.ListTaskEventsRequest:
+    """A page of what was recorded of a task."""
+    return service.ListTaskEventsRequest(
+        task_id=task_id, page_token=page_token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
+    )
+
+
+def watch_request(task_ids: Iterable[str], resume_token: str = "") -> service.WatchRequest:
+    """To follow tasks."""
+    return service.WatchRequest(
+        task_ids=task_ids, resume_token=resume_token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
+    )
+
+
+def list_request(
+    tasks: TaskFilter | None, *, oldest_first: bool, page_size: int, page_token: str
+) -> service.ListTasksRequest:
+    """A page of the tasks that match; of all without a filter."""
+    return service.ListTasksRequest(
+        filter=task_filter(tasks or TaskFilter()),
+        page_size=page_size,
+        page_token=page_token,
+        order_by="create_time" if oldest_first else "create_time desc",
+        payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
+    )
+
+
+def stats_request(queues: Iterable[str], window: timedelta | None) -> service.GetStatsRequest:
+    """Numbers, with the history of the last `window`."""
+    return service.GetStatsRequest(queues=queues, window=duration(window))
+
+
 def batches(
     requests: Iterable[service.EnqueueRequest],
 ) -> Iterator[service.BatchEnqueueRequest]:

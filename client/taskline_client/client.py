@@ -2,48 +2,34 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from taskline.v1 import admin_service_pb2 as admin
-from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
-from taskline_client._convert import task_from
 from taskline_client._convert_deployment import (
     queue_from,
     server_info_from,
     task_type_from,
     worker_from,
 )
+from taskline_client._convert_statistics import stats_from
 from taskline_client._enqueue import enqueue_batch, enqueue_one
 from taskline_client._gather import Gathering
-from taskline_client._pages import pages
-from taskline_client._requests import task_filter
+from taskline_client._pages import page_from, pages
+from taskline_client._requests import list_request, stats_request, watch_request
 from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
 from taskline_client.events import TaskEvent
 from taskline_client.handle import TaskHandle, watch
 from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.statistics import Stats
 from taskline_client.typed import TaskType, TypedTask
-from taskline_client.types import Task
+from taskline_client.types import Task, TaskPage
 
 P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPage:
-    """One page of tasks."""
-
-    tasks: tuple[Task, ...]
-    # Empty on the last page. A page may be short, or empty, and not be the last.
-    next_page_token: str
-    # None if counting would need a scan.
-    total_size: int | None
-    # Where a watch goes on from what this list shows; on the first page only.
-    resume_token: str
 
 
 class TaskClient(Gathering):
@@ -202,8 +188,7 @@ class TaskClient(Gathering):
             resume_token: Go on after the event that had this token, of a watch of
                 the same tasks; or from a Task that has it.
         """
-        request = service.WatchRequest(task_ids=task_ids, resume_token=resume_token)
-        return watch(self._connection, request)
+        return watch(self._connection, watch_request(task_ids, resume_token))
 
     async def list_tasks(
         self,
@@ -237,20 +222,20 @@ class TaskClient(Gathering):
         Raises:
             TokenInvalid: The page token is not from the same list.
         """
-        request = service.ListTasksRequest(
-            filter=task_filter(tasks or TaskFilter()),
-            page_size=page_size,
-            page_token=page_token,
-            order_by="create_time" if oldest_first else "create_time desc",
-            payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
+        request = list_request(
+            tasks, oldest_first=oldest_first, page_size=page_size, page_token=page_token
         )
-        answer = await self._connection.call(self._connection.tasks.ListTasks, request)
-        return TaskPage(
-            tasks=tuple(task_from(task) for task in answer.tasks),
-            next_page_token=answer.next_page_token,
-            total_size=answer.total_size if answer.HasField("total_size") else None,
-            resume_token=answer.resume_token,
-        )
+        return page_from(await self._connection.call(self._connection.tasks.ListTasks, request))
+
+    async def stats(self, *, queues: Iterable[str] = (), window: timedelta | None = None) -> Stats:
+        """Count tasks, and tell how they fare.
+
+        Args:
+            queues: Only these; all if there are none.
+            window: How far back the history goes: an hour if not given, at most 24.
+        """
+        request = stats_request(queues, window)
+        return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))
 
     async def task_types(self) -> list[TaskTypeInfo]:
         """The task types that the deployment can run, by name, without schemas."""

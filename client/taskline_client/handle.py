@@ -13,6 +13,7 @@ from taskline_client._convert import task_from
 from taskline_client._convert_events import event_from
 from taskline_client._outcome import ask_for_outcome, download
 from taskline_client._pages import pages
+from taskline_client._requests import cancel_request, events_request, get_request, watch_request
 from taskline_client._results import longest_wait, read_result, result_json
 from taskline_client._watch import follow
 from taskline_client.events import TaskEvent
@@ -54,10 +55,7 @@ class TaskHandle(Generic[R_co]):
         Raises:
             TaskNotFound: It never existed, or its record has been dropped.
         """
-        request = service.GetTaskRequest(
-            task_id=self.id, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
-        )
-        answer = await self._connection.call(self._connection.tasks.GetTask, request)
+        answer = await self._connection.call(self._connection.tasks.GetTask, get_request(self.id))
         return task_from(answer.task)
 
     async def result(
@@ -108,8 +106,7 @@ class TaskHandle(Generic[R_co]):
             TaskNotFound: There is no such task.
             Unavailable: No server could be found again.
         """
-        request = service.WatchRequest(task_ids=[self.id])
-        return watch(self._connection, request, enqueued=self._enqueued)
+        return watch(self._connection, watch_request([self.id]), enqueued=self._enqueued)
 
     async def events(self) -> AsyncGenerator[TaskEvent, None]:
         """What was recorded of the task until now, oldest first.
@@ -122,9 +119,7 @@ class TaskHandle(Generic[R_co]):
         """
 
         async def fetch(token: str) -> service.ListTaskEventsResponse:
-            request = service.ListTaskEventsRequest(
-                task_id=self.id, page_token=token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
-            )
+            request = events_request(self.id, token)
             return await self._connection.call(self._connection.tasks.ListTaskEvents, request)
 
         async with aclosing(pages(fetch)) as all_pages:
@@ -145,7 +140,7 @@ class TaskHandle(Generic[R_co]):
         Raises:
             TaskNotFound: There is no such task.
         """
-        request = service.CancelTaskRequest(task_id=self.id, reason=reason)
+        request = cancel_request(self.id, reason)
         answer = await self._connection.call(self._connection.tasks.CancelTask, request)
         return task_from(answer.task)
 
@@ -154,7 +149,6 @@ async def watch(
     connection: Connection, request: service.WatchRequest, *, enqueued: pb.Task | None = None
 ) -> AsyncGenerator[TaskEvent, None]:
     """The events of a watch as values; heartbeats stay inside."""
-    request.payload_format = pb.PAYLOAD_FORMAT_JSON_BYTES
     async with aclosing(follow(connection, request, enqueued=enqueued)) as events:
         async for event in events:
             if happened := event_from(event):
