@@ -6,7 +6,8 @@ Nothing here is ever run.
 from typing import Any, assert_type
 
 from taskline_client import EnqueueOptions, EnqueueRequest, TaskClient, TaskHandle, TasklineError
-from taskline_service import TaskContext
+from taskline_service import EnqueueOptions as SubtaskOptions
+from taskline_service import Subtask, TaskContext
 from tests.types.declared import (
     COUNT_WORDS,
     RESIZE,
@@ -95,3 +96,19 @@ async def the_functions_themselves(ctx: TaskContext) -> None:
     assert_type(plain("a"), list[WordCount])
     assert_type([value for value in yields(1)], list[int])
     assert_type([value async for value in yields_async(ctx, 1)], list[int])
+
+
+async def from_within_a_task(ctx: TaskContext) -> None:
+    soon = SubtaskOptions(priority=9)
+    words = await ctx.enqueue(context_first, path="a")
+    assert_type(words, Subtask[WordCount])
+    assert_type(await ctx.enqueue(context_first, soon, path="a"), Subtask[WordCount])
+    assert_type(await ctx.enqueue(COUNT_WORDS, CountWords("a")), Subtask[WordCount])
+    assert_type(await ctx.enqueue("text.count_words", path="a"), Subtask[Any])
+    assert_type(await ctx.run(plain, path="a"), list[WordCount])
+    assert_type(await ctx.run(RESIZE, Shape(width=1)), Size)
+    assert_type(ctx.wait_for(words.result()), WordCount)
+    assert_type(
+        await ctx.gather(words, await ctx.enqueue(whole, Shape(width=1))), tuple[WordCount, None]
+    )
+    assert_type(await ctx.gather(*[words]), tuple[WordCount, ...])

@@ -5,6 +5,7 @@ a wrong call that they would let pass. Nothing here is ever run.
 """
 
 from taskline_client import EnqueueOptions, EnqueueRequest, TaskClient, TaskHandle
+from taskline_service import TaskContext
 from tests.types.declared import (
     COUNT_WORDS,
     CountWords,
@@ -60,3 +61,10 @@ async def results(client: TaskClient, handle: TaskHandle[WordCount]) -> None:
 async def functions_themselves() -> None:
     await no_context(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     plain()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def from_within_a_task(ctx: TaskContext) -> None:
+    await ctx.enqueue(context_first, path=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await ctx.run(COUNT_WORDS, Shape(width=1))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    words: int = await ctx.run(context_first, path="a")  # type: ignore[call-overload]  # pyright: ignore[reportAssignmentType]
+    print(words)

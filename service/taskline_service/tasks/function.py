@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from taskline_service.tasks.context import TaskContext
+from taskline_service.tasks.typed import TypedTask
 
 Whole = ParamSpec("Whole")
 P = ParamSpec("P")
@@ -15,31 +16,6 @@ Made_co = TypeVar("Made_co", covariant=True)
 R = TypeVar("R")
 Values = TypeVar("Values", bound=Iterator[Any] | AsyncIterator[Any])
 R_co = TypeVar("R_co", covariant=True)
-
-
-class TypedTask(Protocol[P, R_co]):
-    """What can be enqueued with arguments of its own, and has a result of its own.
-
-    The client has the same: what one knows as a task, the other does.
-    """
-
-    @property
-    def task_type(self) -> str:
-        """Names the task type."""
-
-    def task_input(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """The input of a task that is called like this, as JSON can write it.
-
-        Raises:
-            TypeError: The arguments do not fit.
-        """
-
-    def task_result(self, json: bytes) -> R_co:
-        """What the task returned, from its JSON.
-
-        Raises:
-            ValueError: It is something else.
-        """
 
 
 class TaskFunction(TypedTask[P, R_co], Protocol[Whole, Made_co, P, R_co]):
