@@ -5,6 +5,7 @@ export PYTHON ?=
 
 BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
+TYPES_BIN := .venv-types/bin
 SOURCES := protos client service tests examples bench tools
 # Much of a test is waiting, so as many run side by side as there are processors.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
@@ -35,10 +36,12 @@ test-oldest: install ## Run the tests on the oldest store that is supported, Red
 chaos: install ## Kill, stop and restart everything at random under load, and see that nothing is lost
 	@$(BIN)/python -m tests.chaos --report docs/reliability.md
 
-lint: install ## Check style, types, who imports whom, and that the contract breaks nobody
+lint: install types-tools ## Check style, types, who imports whom, and that the contract breaks nobody
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(TYPES_BIN)/basedpyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(TYPES_BIN)/basedpyright --verifytypes taskline_client --ignoreexternal
 	$(BIN)/lint-imports
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against taskline-v1.binpb
 
@@ -52,6 +55,10 @@ proto: proto-tools ## Generate the stubs from the contract
 proto-tools:
 	@tools/venv.sh .venv-proto requirements-proto.lock
 
+.PHONY: types-tools
+types-tools:
+	@tools/venv.sh .venv-types requirements-types.lock
+
 requirements: install ## Say in docs/requirements.md which tests prove what
 	@$(BIN)/python -m tools.requirements
 
@@ -62,5 +69,5 @@ lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
 
 clean: ## Remove what was set up and built, not the data
-	rm -rf .venv .venv-proto .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-proto .venv-types .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

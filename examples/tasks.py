@@ -40,7 +40,7 @@ class TreeDigest:
 
 
 @tasks.task("text.count_words", queue="text", timeout=timedelta(seconds=30), max_attempts=3)
-async def count_words(path: str, ctx: TaskContext, *, top: int = 10) -> WordCount:
+async def count_words(ctx: TaskContext, path: str, *, top: int = 10) -> WordCount:
     """Count the words of a text file."""
     ctx.logger.info("counting words")
     text = await asyncio.to_thread(Path(path).read_text, "utf-8", "replace")
@@ -50,8 +50,8 @@ async def count_words(path: str, ctx: TaskContext, *, top: int = 10) -> WordCoun
 
 @tasks.task("files.hash_tree", queue="files", timeout=timedelta(minutes=5))
 def hash_tree(
-    root: str,
     ctx: TaskContext,
+    root: str,
     *,
     pattern: str = "*.py",
     skip: tuple[str, ...] = (),
@@ -99,7 +99,7 @@ async def flaky(ctx: TaskContext, *, failures: int = 2) -> str:
 
 
 @tasks.task("demo.sleep", timeout=timedelta(hours=1))
-async def sleep(seconds: float, ctx: TaskContext) -> float:
+async def sleep(ctx: TaskContext, seconds: float) -> float:
     """Do nothing for a while, with progress; a long task to watch or to cancel."""
     await ctx.progress.set_total(seconds)
     step = min(0.1, seconds)

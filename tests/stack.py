@@ -18,6 +18,7 @@ from taskline_service import TaskRegistry, telemetry
 from taskline_service.limits import DEFAULT_SIZES, LONGEST_WAIT, PayloadSizes
 from taskline_service.queue_order import QueueChoice
 from taskline_service.rpc import RpcServer
+from taskline_service.rpc.subtasks import SubtaskAnswers
 from taskline_service.store import RedisAddress, TaskStore
 from taskline_service.task import Claim
 from taskline_service.upkeep import Upkeep
@@ -95,10 +96,12 @@ class Stack:
     ) -> AsyncIterator[Worker]:
         """A worker in this process, until the block ends; then it finishes what it runs."""
         worker_id = f"worker-{secrets.token_hex(4)}"
+        tasks = self.tasks if tasks is None else tasks
+        answers = SubtaskAnswers(self.store, self.redis, tasks)
         worker = Worker(
             self.store,
             self.redis,
-            self.tasks if tasks is None else tasks,
+            tasks,
             worker_id=worker_id,
             queues=QueueChoice(dict.fromkeys(queues, 1)),
             concurrency=concurrency,
@@ -107,8 +110,10 @@ class Stack:
             around_attempt=lambda claim: _traced(claim, worker_id),
             tasks_at=tasks_at,
             trace=telemetry.attempt_trace,
+            answers=answers,
         )
         async with asyncio.TaskGroup() as group:
+            answering = group.create_task(answers.run())
             running = group.create_task(worker.run())
             try:
                 yield worker
@@ -116,6 +121,8 @@ class Stack:
                 worker.stop()
                 await asyncio.wait([running], timeout=0.2)
                 worker.release_all()
+                await asyncio.wait([running])
+                answering.cancel()
 
     async def state(self, task_id: str) -> "task_pb2.Task.State.ValueType":
         """The state of a task now."""

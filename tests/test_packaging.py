@@ -82,7 +82,13 @@ def test_the_floors_are_those_of_the_generated_stubs(project: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    "lock", ["requirements.lock", "requirements-proto.lock", "requirements-redis-6.2.lock"]
+    "lock",
+    [
+        "requirements.lock",
+        "requirements-proto.lock",
+        "requirements-redis-6.2.lock",
+        "requirements-types.lock",
+    ],
 )
 def test_every_locked_package_has_a_hash_and_no_host_is_named(lock: str) -> None:
     text = (ROOT / lock).read_text()

@@ -23,6 +23,7 @@ from taskline_client.errors import (
     QueueFull,
     RequestIdReused,
     ResultExpired,
+    ResultMismatch,
     TaskAlreadyExists,
     TaskCancelled,
     TaskFailed,
@@ -45,6 +46,8 @@ from taskline_client.events import (
     UnknownEvent,
 )
 from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
+from taskline_client.statistics import HistoryBucket, Stats, TaskTypeStats
+from taskline_client.typed import TaskType, TypedTask
 from taskline_client.types import (
     Attempt,
     ErrorType,
@@ -52,11 +55,12 @@ from taskline_client.types import (
     RetryPolicy,
     Task,
     TaskError,
+    TaskPage,
     TaskState,
 )
 
 if TYPE_CHECKING:
-    from taskline_client.client import TaskClient, TaskPage
+    from taskline_client.client import TaskClient
     from taskline_client.handle import TaskHandle
 
 __all__ = [
@@ -69,6 +73,7 @@ __all__ = [
     "EnqueueRequest",
     "ErrorType",
     "FieldViolation",
+    "HistoryBucket",
     "InvalidInput",
     "LimitReached",
     "LogLine",
@@ -82,10 +87,12 @@ __all__ = [
     "QueueFull",
     "RequestIdReused",
     "ResultExpired",
+    "ResultMismatch",
     "RetryPolicy",
     "ServerInfo",
     "Snapshot",
     "StateChanged",
+    "Stats",
     "Task",
     "TaskAlreadyExists",
     "TaskCancelled",
@@ -99,10 +106,13 @@ __all__ = [
     "TaskPage",
     "TaskState",
     "TaskTimeout",
+    "TaskType",
     "TaskTypeInfo",
     "TaskTypeNotFound",
+    "TaskTypeStats",
     "TasklineError",
     "TokenInvalid",
+    "TypedTask",
     "Unavailable",
     "UnknownEvent",
     "Worker",
@@ -110,7 +120,7 @@ __all__ = [
 ]
 
 # What needs grpc is imported when it is first used: the command line starts without it.
-_LATE = {"TaskClient": "client", "TaskHandle": "handle", "TaskPage": "client"}
+_LATE = {"TaskClient": "client", "TaskHandle": "handle"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,49 +1,54 @@
 """What enqueue and enqueue_many do besides calling."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._requests import batches, enqueue_request
 from taskline_client.errors import CallFailed
 from taskline_client.handle import TaskHandle
-from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest
+from taskline_client.requests import EnqueueRequest
+
+R = TypeVar("R")
 
 
-def request_for(
-    task_type: str, input: Any, options: EnqueueOptions | None, arguments: Mapping[str, Any]
-) -> EnqueueRequest:
-    """The input is given whole or argument by argument; TypeError if both."""
-    if options is not None and not isinstance(options, EnqueueOptions):
-        raise TypeError(
-            "options must be EnqueueOptions; "
-            "pass an input that has a member `options` as a whole: enqueue(task_type, {...})"
-        )
-    if arguments and input is not NO_INPUT:
-        raise TypeError("pass either the whole input or the task's arguments by name, not both")
-    return EnqueueRequest(
-        task_type, dict(arguments) if arguments else input, options or EnqueueOptions()
-    )
+async def enqueue_one(connection: Connection, request: EnqueueRequest[R]) -> TaskHandle[R]:
+    """See TaskClient.enqueue."""
+    answer = await connection.call(connection.tasks.Enqueue, enqueue_request(request))
+    return _handle_from(connection, answer, request)
 
 
 async def enqueue_batch(
-    connection: Connection, requests: Iterable[EnqueueRequest]
-) -> list[TaskHandle[Any]]:
+    connection: Connection, requests: Iterable[EnqueueRequest[R]]
+) -> list[TaskHandle[R]]:
     """See TaskClient.enqueue_many."""
-    handles: list[TaskHandle[Any]] = []
+    requests = list(requests)
+    handles: list[TaskHandle[R]] = []
     # All are written down before the first call: what cannot be is refused at once.
     for batch in batches([enqueue_request(request) for request in requests]):
         answer = await _send(connection, batch, before=len(handles))
-        handles += [handle_from(connection, entry) for entry in answer.responses]
+        asked_for = requests[len(handles) : len(handles) + len(batch.requests)]
+        handles += [
+            _handle_from(connection, entry, request)
+            for entry, request in zip(answer.responses, asked_for, strict=True)
+        ]
     return handles
 
 
-def handle_from(connection: Connection, answer: service.EnqueueResponse) -> TaskHandle[Any]:
+def _handle_from(
+    connection: Connection, answer: service.EnqueueResponse, request: EnqueueRequest[R]
+) -> TaskHandle[R]:
     """The handle of the task that was enqueued, or found."""
     task = answer.task
-    return TaskHandle(connection, task.id, created=answer.created, enqueued=task)
+    return TaskHandle(
+        connection,
+        task.id,
+        created=answer.created,
+        enqueued=task,
+        read=request.read_result,
+    )
 
 
 async def _send(

@@ -1,27 +1,16 @@
-"""The outcome of a task: asking for it until it is there, and reading it."""
+"""The outcome of a task: asking for it until it is there, and fetching large results."""
 
-import json
 from contextlib import aclosing
 from datetime import timedelta
 from time import monotonic
-from typing import Any
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
-from taskline_client._convert import error_from, state_from
 from taskline_client._patience import Patience
-from taskline_client._payload import from_payload
 from taskline_client._requests import duration
-from taskline_client.errors import (
-    CallStatus,
-    TaskCancelled,
-    TaskFailed,
-    TaskTimeout,
-    Unavailable,
-    WrongState,
-)
-from taskline_client.types import TaskState
+from taskline_client._results import has_ended
+from taskline_client.errors import CallStatus, Unavailable, WrongState
 
 # The longest wait of a server that is not configured otherwise.
 _LONGEST_WAIT = timedelta(minutes=5)
@@ -64,34 +53,6 @@ async def ask_for_outcome(
             return answer
         if has_ended(answer) or not left:
             return answer
-
-
-def has_ended(answer: service.GetResultResponse) -> bool:
-    """Whether the task of the answer is over, also if its result is not in it."""
-    return answer.WhichOneof("outcome") is not None or state_from(answer.task.state).terminal
-
-
-async def value_of(
-    connection: Connection, answer: service.GetResultResponse, *, waited: timedelta
-) -> Any:
-    """What the task returned.
-
-    Raises:
-        TaskFailed, TaskCancelled: It ended without a result.
-        TaskTimeout: It has not ended.
-    """
-    task_id = answer.task.id
-    match answer.WhichOneof("outcome"):
-        case "result":
-            return from_payload(answer.result)
-        case "error":
-            error = error_from(answer.error)
-            cancelled = state_from(answer.task.state) is TaskState.CANCELLED
-            raise (TaskCancelled if cancelled else TaskFailed)(task_id, error)
-        case _ if has_ended(answer):
-            return json.loads(await download(connection, answer.task))
-        case _:
-            raise TaskTimeout(task_id, waited)
 
 
 async def download(connection: Connection, task: pb.Task) -> bytes:

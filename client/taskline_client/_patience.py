@@ -22,12 +22,19 @@ class Patience:
         self._end = monotonic() + limit.total_seconds()
         self._longest = _FIRST_PAUSE
 
-    async def pause(self, error: Unavailable) -> bool:
-        """Wait before the next attempt; False, at once, if there is no time for one."""
+    def next_pause(self, error: Unavailable) -> float | None:
+        """Seconds before the next attempt; None if there is no time for one."""
         asked_for = error.status.retry_delay or timedelta()
         pause = asked_for.total_seconds() + random.uniform(0, self._longest)
         if monotonic() + pause > self._end:
-            return False
+            return None
         self._longest = min(2 * self._longest, _LONGEST_PAUSE)
+        return pause
+
+    async def pause(self, error: Unavailable) -> bool:
+        """Wait before the next attempt; False, at once, if there is no time for one."""
+        pause = self.next_pause(error)
+        if pause is None:
+            return False
         await asyncio.sleep(pause)
         return True

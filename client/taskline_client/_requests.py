@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
@@ -9,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
-from taskline_client._convert import STATES
+from taskline_client._convert import ERROR_TYPES, STATES
 from taskline_client._payload import to_payload
 from taskline_client.requests import (
     NO_INPUT,
@@ -17,7 +18,7 @@ from taskline_client.requests import (
     EnqueueRequest,
     TaskFilter,
 )
-from taskline_client.types import RetryPolicy, TaskState
+from taskline_client.types import ErrorType, RetryPolicy, TaskState
 
 # Of the contract; and below the 4 MiB that gRPC takes in one message.
 MAX_BATCH = 1000
@@ -30,9 +31,10 @@ CONFLICT_POLICIES: Mapping[ConflictPolicy, service.ConflictPolicy.ValueType] = {
 }
 
 _NUMBERS: Mapping[TaskState, int] = {state: number for number, state in STATES.items() if number}
+_ERROR_NUMBERS: Mapping[ErrorType, int] = {kind: n for n, kind in ERROR_TYPES.items() if n}
 
 
-def enqueue_request(request: EnqueueRequest) -> service.EnqueueRequest:
+def enqueue_request(request: EnqueueRequest[Any]) -> service.EnqueueRequest:
     """Always with a request_id, so that it can be repeated."""
     options = request.options
     return service.EnqueueRequest(
@@ -51,6 +53,48 @@ def enqueue_request(request: EnqueueRequest) -> service.EnqueueRequest:
         result_ttl=duration(options.result_ttl),
         labels=options.labels,
     )
+
+
+def get_request(task_id: str) -> service.GetTaskRequest:
+    """Everything about a task."""
+    return service.GetTaskRequest(task_id=task_id, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES)
+
+
+def cancel_request(task_id: str, reason: str) -> service.CancelTaskRequest:
+    """To stop a task."""
+    return service.CancelTaskRequest(task_id=task_id, reason=reason)
+
+
+def events_request(task_id: str, page_token: str) -> service.ListTaskEventsRequest:
+    """A page of what was recorded of a task."""
+    return service.ListTaskEventsRequest(
+        task_id=task_id, page_token=page_token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
+    )
+
+
+def watch_request(task_ids: Iterable[str], resume_token: str = "") -> service.WatchRequest:
+    """To follow tasks."""
+    return service.WatchRequest(
+        task_ids=task_ids, resume_token=resume_token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
+    )
+
+
+def list_request(
+    tasks: TaskFilter | None, *, oldest_first: bool, page_size: int, page_token: str
+) -> service.ListTasksRequest:
+    """A page of the tasks that match; of all without a filter."""
+    return service.ListTasksRequest(
+        filter=task_filter(tasks or TaskFilter()),
+        page_size=page_size,
+        page_token=page_token,
+        order_by="create_time" if oldest_first else "create_time desc",
+        payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
+    )
+
+
+def stats_request(queues: Iterable[str], window: timedelta | None) -> service.GetStatsRequest:
+    """Numbers, with the history of the last `window`."""
+    return service.GetStatsRequest(queues=queues, window=duration(window))
 
 
 def batches(
@@ -81,6 +125,8 @@ def task_filter(tasks: TaskFilter) -> service.TaskFilter:
         max_create_time=timestamp(tasks.max_create_time),
         min_end_time=timestamp(tasks.min_end_time),
         max_end_time=timestamp(tasks.max_end_time),
+        min_attempts=tasks.min_attempts,
+        error_types=[pb.TaskError.Type.ValueType(_ERROR_NUMBERS[t]) for t in tasks.error_types],
         workers=tasks.workers,
     )
 

@@ -2,45 +2,37 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from taskline.v1 import admin_service_pb2 as admin
-from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
-from taskline_client._convert import task_from
 from taskline_client._convert_deployment import (
     queue_from,
     server_info_from,
     task_type_from,
     worker_from,
 )
-from taskline_client._enqueue import enqueue_batch, handle_from, request_for
-from taskline_client._pages import pages
-from taskline_client._requests import enqueue_request, task_filter
+from taskline_client._convert_statistics import stats_from
+from taskline_client._enqueue import enqueue_batch, enqueue_one
+from taskline_client._gather import Gathering
+from taskline_client._pages import page_from, pages
+from taskline_client._requests import list_request, stats_request, watch_request
 from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
 from taskline_client.events import TaskEvent
 from taskline_client.handle import TaskHandle, watch
 from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
-from taskline_client.types import Task
+from taskline_client.statistics import Stats
+from taskline_client.typed import TaskType, TypedTask
+from taskline_client.types import Task, TaskPage
+
+P = ParamSpec("P")
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPage:
-    """One page of tasks."""
-
-    tasks: tuple[Task, ...]
-    # Empty on the last page. A page may be short, or empty, and not be the last.
-    next_page_token: str
-    # None if counting would need a scan.
-    total_size: int | None
-    # Where a watch goes on from what this list shows; on the first page only.
-    resume_token: str
-
-
-class TaskClient:
+class TaskClient(Gathering):
     """Speaks to a Taskline server; one for all tasks of a process.
 
     Any call may raise Unavailable if there is no answer in time, NotAllowed, or
@@ -69,24 +61,48 @@ class TaskClient:
         """Disconnect. Calls under way are cancelled; tasks are not."""
         await self._connection.close()
 
+    @overload
     async def enqueue(
         self,
-        task_type: str,
+        task: str,
         input: Any = NO_INPUT,
         /,
         *,
         options: EnqueueOptions | None = None,
         **arguments: Any,
-    ) -> TaskHandle[Any]:
+    ) -> TaskHandle[Any]: ...
+    @overload
+    async def enqueue(
+        self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def enqueue(
+        self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    async def enqueue(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> TaskHandle[R]: ...
+    async def enqueue(self, task: Any, /, *args: Any, **arguments: Any) -> TaskHandle[Any]:
         """Hand a task to the service; it is stored when this returns.
 
+            await client.enqueue(count_words, path="README.md")
+            await client.enqueue(count_words, EnqueueOptions(priority=9), path="README.md")
+            await client.enqueue(COUNT_WORDS, CountWords(path="README.md"))
+            await client.enqueue("text.count_words", path="README.md")
+
         Args:
-            task_type: Names what to run.
-            input: The whole input, a dict, a dataclass or a model, if the
-                arguments are not given one by one. A task with an argument named
-                `options` takes it here.
-            options: Queue, time, retries and so on.
-            arguments: The task's arguments by name.
+            task: What to run. A task function of the service, with its arguments but for the
+                TaskContext; the options, if any, come before them. Or a TaskType, with its
+                input. Or the name of a task type, with the whole input (a dict, a dataclass
+                or a model), or its arguments by name.
+            options: Queue, time, retries and so on. By name, a task with an argument named
+                `options` takes its input as a whole.
 
         Raises:
             TaskTypeNotFound: Nobody has registered this type.
@@ -94,13 +110,50 @@ class TaskClient:
             TaskAlreadyExists: The task_id of the options is taken.
             QueueFull: The queue takes no more now.
             Unavailable: No answer in time. Safe to repeat with the same request_id.
-            TypeError, ValueError: The input cannot be written as JSON.
+            TypeError, ValueError: The arguments do not fit the function, or the input cannot
+                be written as JSON.
         """
-        request = enqueue_request(request_for(task_type, input, options, arguments))
-        answer = await self._connection.call(self._connection.tasks.Enqueue, request)
-        return handle_from(self._connection, answer)
+        return await enqueue_one(self._connection, EnqueueRequest(task, *args, **arguments))
 
-    async def enqueue_many(self, requests: Iterable[EnqueueRequest]) -> list[TaskHandle[Any]]:
+    @overload
+    async def run(
+        self,
+        task: str,
+        input: Any = NO_INPUT,
+        /,
+        *,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> Any: ...
+    @overload
+    async def run(
+        self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> R: ...
+    @overload
+    async def run(self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs) -> R: ...
+    @overload
+    async def run(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> R: ...
+    async def run(self, task: Any, /, *args: Any, **arguments: Any) -> Any:
+        """Enqueue a task, and wait for its result: for 5 minutes.
+
+        To wait longer or shorter, `enqueue` it, and ask its handle.
+
+        Args: As `enqueue`.
+
+        Raises: As `enqueue`, and as `TaskHandle.result`. A call that is cancelled, or gives
+            up, leaves the task alone.
+        """
+        request: EnqueueRequest[Any] = EnqueueRequest(task, *args, **arguments)
+        return await (await enqueue_one(self._connection, request)).result()
+
+    async def enqueue_many(self, requests: Iterable[EnqueueRequest[R]]) -> list[TaskHandle[R]]:
         """Hand over many tasks in few calls; the handles come in the same order.
 
         Calls carry up to 1000 tasks. Each is accepted whole or not at all, so
@@ -135,8 +188,7 @@ class TaskClient:
             resume_token: Go on after the event that had this token, of a watch of
                 the same tasks; or from a Task that has it.
         """
-        request = service.WatchRequest(task_ids=task_ids, resume_token=resume_token)
-        return watch(self._connection, request)
+        return watch(self._connection, watch_request(task_ids, resume_token))
 
     async def list_tasks(
         self,
@@ -170,20 +222,20 @@ class TaskClient:
         Raises:
             TokenInvalid: The page token is not from the same list.
         """
-        request = service.ListTasksRequest(
-            filter=task_filter(tasks or TaskFilter()),
-            page_size=page_size,
-            page_token=page_token,
-            order_by="create_time" if oldest_first else "create_time desc",
-            payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
+        request = list_request(
+            tasks, oldest_first=oldest_first, page_size=page_size, page_token=page_token
         )
-        answer = await self._connection.call(self._connection.tasks.ListTasks, request)
-        return TaskPage(
-            tasks=tuple(task_from(task) for task in answer.tasks),
-            next_page_token=answer.next_page_token,
-            total_size=answer.total_size if answer.HasField("total_size") else None,
-            resume_token=answer.resume_token,
-        )
+        return page_from(await self._connection.call(self._connection.tasks.ListTasks, request))
+
+    async def stats(self, *, queues: Iterable[str] = (), window: timedelta | None = None) -> Stats:
+        """Count tasks, and tell how they fare.
+
+        Args:
+            queues: Only these; all if there are none.
+            window: How far back the history goes: an hour if not given, at most 24.
+        """
+        request = stats_request(queues, window)
+        return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))
 
     async def task_types(self) -> list[TaskTypeInfo]:
         """The task types that the deployment can run, by name, without schemas."""

@@ -4,6 +4,7 @@
     ├── TaskFailed              the task ended with an error, see .error
     ├── TaskCancelled           the task was stopped on request
     ├── TaskTimeout             not ended in time (also a TimeoutError)
+    ├── ResultMismatch          completed, with a result of another type than declared
     └── CallFailed              the call itself was refused or went wrong
         ├── TaskNotFound
         ├── TaskTypeNotFound    .closest: what may have been meant
@@ -68,6 +69,19 @@ class TaskTimeout(TasklineError, TimeoutError):
         super().__init__(f"task {task_id} did not complete within {seconds} seconds")
         self.task_id = task_id
         self.waited = waited
+
+
+class ResultMismatch(TasklineError):
+    """The task completed, and its result is not of the type that the caller declared.
+
+    Caller and service differ in what the task returns. `TaskClient.handle` gives a handle
+    that takes any result.
+    """
+
+    def __init__(self, task_id: str, problem: str) -> None:
+        super().__init__(f"the result of task {task_id} is not of the declared type: {problem}")
+        self.task_id = task_id
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,28 @@
 """One task, from the caller's side: look at it, follow it, stop it, have its result."""
 
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert import task_from
 from taskline_client._convert_events import event_from
-from taskline_client._outcome import ask_for_outcome, value_of
+from taskline_client._outcome import ask_for_outcome, download
+from taskline_client._pages import pages
+from taskline_client._requests import cancel_request, events_request, get_request, watch_request
+from taskline_client._results import longest_wait, read_result, result_json
 from taskline_client._watch import follow
 from taskline_client.events import TaskEvent
 from taskline_client.types import Task
 
-R = TypeVar("R")
-
-_DEFAULT_TIMEOUT = timedelta(minutes=5)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class TaskHandle(Generic[R]):
+class TaskHandle(Generic[R_co]):
     """A task by its id; R is the type of its result.
 
     Comes from a TaskClient and works as long as that is open.
@@ -33,8 +35,11 @@ class TaskHandle(Generic[R]):
         *,
         created: bool = True,
         enqueued: pb.Task | None = None,
+        read: Callable[[bytes], R_co] = json.loads,
     ) -> None:
         self._connection = connection
+        # What the result is, from its JSON.
+        self._read = read
         # As the answer to Enqueue had it, if this comes from there.
         self._enqueued = enqueued
         self.id = task_id
@@ -50,15 +55,16 @@ class TaskHandle(Generic[R]):
         Raises:
             TaskNotFound: It never existed, or its record has been dropped.
         """
-        request = service.GetTaskRequest(
-            task_id=self.id, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
-        )
-        answer = await self._connection.call(self._connection.tasks.GetTask, request)
+        answer = await self._connection.call(self._connection.tasks.GetTask, get_request(self.id))
         return task_from(answer.task)
 
     async def result(
-        self, *, timeout: timedelta | None = None, deadline: datetime | None = None
-    ) -> R:
+        self,
+        *,
+        timeout: timedelta | None = None,
+        deadline: datetime | None = None,
+        reraise: bool = False,
+    ) -> R_co:
         """Wait for the task to end, and return what it returned.
 
         Args:
@@ -66,19 +72,25 @@ class TaskHandle(Generic[R]):
                 without waiting.
             deadline: Wait until then at most (aware). One that has passed looks
                 without waiting.
+            reraise: If the task failed with one of Python's built-in exceptions, raise
+                that, from TaskFailed and with the remote traceback below it.
 
         Raises:
             TaskFailed: The task failed; `error` tells why.
             TaskCancelled: It was stopped.
             TimeoutError: It has not ended yet. It goes on; call again.
             ResultExpired: It completed, and its result is no longer kept.
+            ResultMismatch: The result is not of the declared type.
             TaskNotFound: There is no such task.
             Unavailable: No server answered all the while.
             ValueError: Both timeout and deadline, or one that means nothing.
         """
-        wait = _longest_wait(timeout, deadline)
+        wait = longest_wait(timeout, deadline)
         answer = await ask_for_outcome(self._connection, self.id, wait=wait)
-        return cast(R, await value_of(self._connection, answer, waited=wait))
+        text = result_json(answer, waited=wait, reraise=reraise)
+        if text is None:
+            text = await download(self._connection, answer.task)
+        return read_result(self.id, text, self._read)
 
     def watch(self) -> AsyncGenerator[TaskEvent, None]:
         """Follow the task: a Snapshot first, Ended last, as they happen.
@@ -86,7 +98,7 @@ class TaskHandle(Generic[R]):
         The handle that `enqueue` gave tells everything, from the task as it was
         then, however late this is called. That of `TaskClient.handle` tells what
         happens from now on: what was before is in the Snapshot, but for log lines
-        and outputs, which ListTaskEvents of the service has.
+        and outputs, which `events` has.
 
         Goes on by itself when the server restarts or another one takes over.
 
@@ -94,8 +106,27 @@ class TaskHandle(Generic[R]):
             TaskNotFound: There is no such task.
             Unavailable: No server could be found again.
         """
-        request = service.WatchRequest(task_ids=[self.id])
-        return watch(self._connection, request, enqueued=self._enqueued)
+        return watch(self._connection, watch_request([self.id]), enqueued=self._enqueued)
+
+    async def events(self) -> AsyncGenerator[TaskEvent, None]:
+        """What was recorded of the task until now, oldest first.
+
+        Its state changes, log lines and outputs; of its progress only the last. If older
+        ones were dropped, the first is a Snapshot with `gap`.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+
+        async def fetch(token: str) -> service.ListTaskEventsResponse:
+            request = events_request(self.id, token)
+            return await self._connection.call(self._connection.tasks.ListTaskEvents, request)
+
+        async with aclosing(pages(fetch)) as all_pages:
+            async for page in all_pages:
+                for event in page.events:
+                    if happened := event_from(event):
+                        yield happened
 
     async def cancel(self, reason: str = "") -> Task:
         """Ask the task to stop; one that has ended stays as it is.
@@ -109,7 +140,7 @@ class TaskHandle(Generic[R]):
         Raises:
             TaskNotFound: There is no such task.
         """
-        request = service.CancelTaskRequest(task_id=self.id, reason=reason)
+        request = cancel_request(self.id, reason)
         answer = await self._connection.call(self._connection.tasks.CancelTask, request)
         return task_from(answer.task)
 
@@ -118,20 +149,7 @@ async def watch(
     connection: Connection, request: service.WatchRequest, *, enqueued: pb.Task | None = None
 ) -> AsyncGenerator[TaskEvent, None]:
     """The events of a watch as values; heartbeats stay inside."""
-    request.payload_format = pb.PAYLOAD_FORMAT_JSON_BYTES
     async with aclosing(follow(connection, request, enqueued=enqueued)) as events:
         async for event in events:
             if happened := event_from(event):
                 yield happened
-
-
-def _longest_wait(timeout: timedelta | None, deadline: datetime | None) -> timedelta:
-    if timeout is not None and deadline is not None:
-        raise ValueError("either timeout or deadline, not both")
-    if deadline is not None:
-        if deadline.tzinfo is None:
-            raise ValueError("deadline must be an aware datetime")
-        return max(deadline - datetime.now(UTC), timedelta())
-    if timeout is not None and timeout < timedelta():
-        raise ValueError("timeout must not be negative")
-    return _DEFAULT_TIMEOUT if timeout is None else timeout

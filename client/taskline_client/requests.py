@@ -1,12 +1,19 @@
 """What callers ask for: how to enqueue, what to enqueue in bulk, which tasks to list."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, overload
 
-from taskline_client.types import RetryPolicy, TaskState
+from taskline_client.typed import TaskType, TypedTask
+from taskline_client.types import ErrorType, RetryPolicy, TaskState
+
+P = ParamSpec("P")
+I = TypeVar("I")  # noqa: E741  # the input
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class _NoInput(Enum):
@@ -68,13 +75,81 @@ class EnqueueOptions:
             raise ValueError("schedule_time must be an aware datetime")
 
 
-@dataclass(frozen=True, slots=True)
-class EnqueueRequest:
-    """One of the tasks of `enqueue_many`."""
+@dataclass(frozen=True, slots=True, init=False)
+class EnqueueRequest(Generic[R_co]):
+    """One task to enqueue; R is the type of its result.
+
+    Made of exactly what `TaskClient.enqueue` takes, where it is said what that is.
+    """
 
     task_type: str
-    input: Any = NO_INPUT
-    options: EnqueueOptions = EnqueueOptions()
+    # As JSON can write it; NO_INPUT for none.
+    input: Any
+    options: EnqueueOptions
+    # Reads the result from its JSON; raises ValueError if that is none.
+    read_result: Callable[[bytes], R_co] = field(repr=False, compare=False)
+
+    @overload
+    def __init__(
+        self: "EnqueueRequest[Any]",
+        task: str,
+        input: Any = NO_INPUT,
+        /,
+        *,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, task: TaskType[I, R_co], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, task: TypedTask[P, R_co], /, *args: P.args, **arguments: P.kwargs
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        task: TypedTask[P, R_co],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> None: ...
+    def __init__(self, task: Any, /, *args: Any, **arguments: Any) -> None:
+        if isinstance(task, str):
+            input, options = _by_name(*args, **arguments)
+            parts = task, input, options, json.loads
+        else:
+            input, options = _by_type(task, *args, **arguments)
+            parts = task.task_type, input, options, task.task_result
+        for name, part in zip(self.__slots__, parts, strict=True):
+            object.__setattr__(self, name, part)
+
+
+def _by_name(
+    input: Any = NO_INPUT, /, *, options: EnqueueOptions | None = None, **arguments: Any
+) -> tuple[Any, EnqueueOptions]:
+    if options is not None and not isinstance(options, EnqueueOptions):
+        raise TypeError(
+            "options must be EnqueueOptions; "
+            "pass an input that has a member `options` as a whole: enqueue(task_type, {...})"
+        )
+    if arguments and input is not NO_INPUT:
+        raise TypeError("pass either the whole input or the task's arguments by name, not both")
+    return dict(arguments) if arguments else input, options or EnqueueOptions()
+
+
+def _by_type(task: TypedTask[..., Any], *args: Any, **arguments: Any) -> tuple[Any, EnqueueOptions]:
+    if isinstance(task, TaskType):
+        options = arguments.pop("options", None)
+    elif not hasattr(task, "task_input"):
+        raise TypeError(f"{task!r} is no task: pass a task function, a TaskType, or a name")
+    else:  # an argument of this name is the task's own
+        options = None
+    if args and isinstance(args[0], EnqueueOptions):
+        options, *args = args  # type: ignore[assignment]  # a list will do
+    return task.task_input(*args, **arguments), options or EnqueueOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,4 +169,8 @@ class TaskFilter:
     min_end_time: datetime | None = None
     # Exclusive.
     max_end_time: datetime | None = None
+    # That were started.
+    min_attempts: int = 0
+    # Of the last error.
+    error_types: Sequence[ErrorType] = ()
     workers: Sequence[str] = ()

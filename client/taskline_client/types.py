@@ -137,3 +137,16 @@ class Task:
     input: Any = None
     attempt_history: tuple[Attempt, ...] = ()
     retry_policy: RetryPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """One page of tasks."""
+
+    tasks: tuple[Task, ...]
+    # Empty on the last page. A page may be short, or empty, and not be the last.
+    next_page_token: str
+    # None if counting would need a scan.
+    total_size: int | None
+    # Where a watch goes on from what this list shows; on the first page only.
+    resume_token: str

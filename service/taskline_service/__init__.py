@@ -1,11 +1,29 @@
-"""Taskline's server and workers, and what task authors need: these three names."""
+"""Taskline's server and workers, and what task authors need: these names."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskline_service.tasks import TaskContext, TaskFailure, TaskRegistry
+    from taskline_service.tasks import (
+        EnqueueOptions,
+        Subtask,
+        SubtaskCancelled,
+        SubtaskFailed,
+        SubtaskRefused,
+        TaskContext,
+        TaskFailure,
+        TaskRegistry,
+    )
 
-__all__ = ["TaskContext", "TaskFailure", "TaskRegistry"]
+__all__ = [
+    "EnqueueOptions",
+    "Subtask",
+    "SubtaskCancelled",
+    "SubtaskFailed",
+    "SubtaskRefused",
+    "TaskContext",
+    "TaskFailure",
+    "TaskRegistry",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from taskline_service.execution.call import Ended
 from taskline_service.execution.code import Code
 from taskline_service.execution.interrupting import Interrupted, main_thread_interrupts
 from taskline_service.execution.messages import (
+    Answered,
     Finished,
     Hello,
     Message,
@@ -31,6 +32,7 @@ from taskline_service.execution.messages import (
     Run,
     Stop,
     Stopped,
+    answer_from_fields,
     call_from_fields,
     ended_to_fields,
 )
@@ -83,6 +85,7 @@ class ChildProcess:
         # Of the call that is asked for, or runs; 0 while there is none.
         self._number = 0
         self._stop_asked = False
+        self._reports: ReportsToParent | None = None
         # Whether Interrupted may be raised in the main thread: it runs the code of a task.
         self._interruptible = False
         self._interrupt: Callable[[], None] = lambda: None
@@ -109,6 +112,9 @@ class ChildProcess:
                     self._runs.put(message)
                 elif isinstance(message, Stop):
                     self._stop(message.number)
+                elif isinstance(message, Answered) and message.number == self._number:
+                    assert self._reports is not None
+                    self._reports.answered(message.question, answer_from_fields(message.answer))
         except ParentGone:
             if self._number:
                 os._exit(1)  # nobody waits for the result
@@ -144,7 +150,7 @@ class ChildProcess:
 
     def _answer(self, run: Run) -> Message:
         call = call_from_fields(run.call)
-        reports = ReportsToParent(self._parent, run.number)
+        reports = self._reports = ReportsToParent(self._parent, run.number)
         definition = self._tasks.get(call.task_type)
         try:
             if definition is None:

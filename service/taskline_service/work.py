@@ -15,6 +15,7 @@ from taskline_service import process, telemetry
 from taskline_service.config import WorkerConfig
 from taskline_service.embedded import join
 from taskline_service.load_tasks import load_tasks
+from taskline_service.rpc.subtasks import SubtaskAnswers
 from taskline_service.store.values import Failure
 from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
@@ -63,6 +64,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
         max_lost=config.max_lost,
     ) as (store, address):
         upkeep = Upkeep(store)
+        answers = SubtaskAnswers(store, address, tasks)
         worker = Worker(
             store,
             address,
@@ -76,15 +78,17 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
             around_attempt=functools.partial(traced, worker=worker_id),
             tasks_at=config.tasks,
             trace=telemetry.attempt_trace,
+            answers=answers,
             owns_process=True,
         )
         stop_signal.when_overdue(config.grace + _END_LIMIT, worker.end_process)
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(upkeep.run())
+            loops = [group.create_task(loop.run()) for loop in (upkeep, answers)]
             working = group.create_task(worker.run())
             await stop_signal.wait()
             left = await _end(worker, working, config.grace)
-            keeping.cancel()
+            for loop in loops:
+                loop.cancel()
     if left:
         log.error("worker %s: ended; %d tasks are left to their leases", worker_id, left)
         return 1

@@ -15,11 +15,13 @@ from tests.client.scripted import Context
 
 PUBLIC = """
     Attempt CallFailed CallStatus ConflictPolicy Ended EnqueueOptions EnqueueRequest ErrorType
-    FieldViolation InvalidInput LimitReached LogLine NotAllowed NotSupported Output PayloadTooLarge
-    Progress ProgressReported Queue QueueFull RequestIdReused ResultExpired RetryPolicy ServerInfo
-    Snapshot StateChanged Task TaskAlreadyExists TaskCancelled TaskClient TaskError TaskEvent
-    TaskFailed TaskFilter TaskHandle TaskNotFound TaskPage TaskState TaskTimeout TaskTypeInfo
-    TaskTypeNotFound TasklineError TokenInvalid Unavailable UnknownEvent Worker WrongState
+    FieldViolation HistoryBucket InvalidInput LimitReached LogLine NotAllowed NotSupported
+    Output PayloadTooLarge Progress ProgressReported Queue QueueFull RequestIdReused
+    ResultExpired ResultMismatch RetryPolicy ServerInfo Snapshot StateChanged Stats Task
+    TaskAlreadyExists TaskCancelled TaskClient TaskError TaskEvent TaskFailed TaskFilter
+    TaskHandle TaskNotFound TaskPage TaskState TaskTimeout TaskType TaskTypeInfo
+    TaskTypeNotFound TaskTypeStats TasklineError TokenInvalid TypedTask Unavailable UnknownEvent
+    Worker WrongState
 """
 
 

@@ -153,7 +153,8 @@ async def test_many_tasks_go_in_batches_of_a_thousand_and_come_back_in_order(
     server = Accepting()
     client = await connect(BatchEnqueue=server.batch_enqueue)
     requests = [
-        EnqueueRequest("demo.any", {"n": n}, EnqueueOptions(task_id=f"t-{n}")) for n in range(2500)
+        EnqueueRequest("demo.any", {"n": n}, options=EnqueueOptions(task_id=f"t-{n}"))
+        for n in range(2500)
     ]
 
     handles = await client.enqueue_many(requests)
@@ -203,7 +204,7 @@ async def test_what_cannot_be_written_as_json_is_refused_before_any_call(connect
     with pytest.raises(TypeError, match="not both"):
         await client.enqueue("demo.any", {}, x=1)
     with pytest.raises(TypeError, match="must be EnqueueOptions"):
-        await client.enqueue("demo.any", options={"a": 1})  # type: ignore[arg-type]  # the point
+        await client.enqueue("demo.any", options={"a": 1})  # type: ignore[call-overload]  # the point
     with pytest.raises(ValueError, match="schedule_time and delay"):
         EnqueueOptions(schedule_time=datetime.now(UTC), delay=timedelta(seconds=1))
 

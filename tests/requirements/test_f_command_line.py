@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
-from taskline_client import Ended, Progress, ProgressReported, TaskState, handle
+from taskline_client import Ended, Progress, ProgressReported, TaskState, _results, handle
 from taskline_client.cli.live import LiveBoard
 from taskline_service import TaskContext
 from taskline_service.limits import LONGEST_WAIT
@@ -68,7 +68,7 @@ async def test_f7_2_a31_c3_a_wait_is_five_minutes_long_unless_told_otherwise(sta
     stack.tasks.task("never.run")(never_run)
     handle_ = await stack.client.enqueue("never.run")
 
-    assert handle._longest_wait(None, None) == timedelta(seconds=300) == LONGEST_WAIT
+    assert _results.longest_wait(None, None) == timedelta(seconds=300) == LONGEST_WAIT
     assert "5 minutes if neither is given" in (handle.TaskHandle.result.__doc__ or "")
     with pytest.raises(TimeoutError):
         await handle_.result(timeout=timedelta(milliseconds=20))

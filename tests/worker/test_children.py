@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from taskline_service.execution import children
 from taskline_service.execution.call import Call, ChildDied
 from taskline_service.store import TaskStore
 from taskline_service.task import Progress, TaskState
+from taskline_service.tasks.subtasks import Answer, Question
 from taskline_service.worker import Worker, attempt
 from tests.stack import Stack
 from tests.store.making import NO_TIME, reclaim
@@ -331,6 +332,8 @@ async def test_what_still_runs_when_they_are_closed_is_ended(tmp_path: Path) -> 
         def output(self, data: bytes) -> None: ...
         async def room(self) -> None: ...
         def extend(self, span: timedelta, *, asked_at: float) -> None: ...
+        async def ask(self, question: Question) -> Answer: ...  # type: ignore[empty-body]
+        def wait_for(self, awaitable: Awaitable[Any]) -> Any: ...
 
         def progress(self, progress: Progress) -> None:
             self.progressed.set()

@@ -26,7 +26,7 @@ from taskline_client.cli.options import (
 if TYPE_CHECKING:
     from taskline_client.types import TaskState
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="taskline",
     help="Enqueue tasks, follow them live, read their results.",
     no_args_is_help=True,

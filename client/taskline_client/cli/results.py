@@ -6,7 +6,8 @@ from datetime import timedelta
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert import error_from, state_from
-from taskline_client._outcome import ask_for_outcome, download, has_ended
+from taskline_client._outcome import ask_for_outcome, download
+from taskline_client._results import has_ended
 from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import Exit, exit_code_for, tell
 from taskline_client.cli.options import Output

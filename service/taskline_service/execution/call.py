@@ -5,10 +5,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from taskline_service.task import Progress, TaskError
 from taskline_service.tasks import ProgressReporter, TaskContext
+from taskline_service.tasks.subtasks import Answer, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,12 @@ class Reports(Protocol):
     def extend(self, span: timedelta, *, asked_at: float) -> None:
         """It needs so much time more, from `asked_at` (monotonic) on."""
 
+    async def ask(self, question: Question) -> Answer:
+        """It wants another task to be enqueued, or waits for one."""
+
+    def wait_for(self, awaitable: Awaitable[Any]) -> Any:
+        """Of a plain function: wait for it here, and return its result."""
+
 
 # How each place is used: it runs the code to its end.
 #
@@ -84,6 +91,8 @@ def context_of(call: Call, reports: Reports) -> TaskContext:
         labels=call.labels,
         on_log=reports.log,
         on_extend=functools.partial(_extend, reports),
+        on_ask=reports.ask,
+        on_wait=reports.wait_for,
         progress=ProgressReporter(reports.progress, task_id=call.task_id),
     )
 

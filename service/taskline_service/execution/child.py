@@ -9,11 +9,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from taskline_service.execution.call import Call, ChildDied, Ended, Reports
 from taskline_service.execution.messages import (
     LENGTH_BYTES,
+    Answered,
+    Asked,
     Emitted,
     Extended,
     Finished,
@@ -26,11 +28,14 @@ from taskline_service.execution.messages import (
     Run,
     Stop,
     Stopped,
+    Unasked,
+    answer_to_fields,
     call_to_fields,
     ended_from_fields,
     from_frame,
     length_of,
     progress_from_fields,
+    question_from_fields,
     to_frame,
 )
 
@@ -62,6 +67,8 @@ class Child:
         self._writer = writer
         self._interrupted = False
         self._reports: Reports | None = None
+        # Questions of the present call that have no answer yet, by their numbers.
+        self._open: dict[int, asyncio.Task[None]] = {}
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         # How the present call ended; cancelled if it was interrupted.
@@ -133,6 +140,12 @@ class Child:
             raise ChildDied("the child process was gone already")
         self._send(Run(self.calls, call_to_fields(call), dict(trace)))
         reports.begun()
+        try:
+            return await self._see_it_end(call, ended)
+        finally:
+            await self._close_questions()
+
+    async def _see_it_end(self, call: Call, ended: "asyncio.Future[Ended]") -> Ended:
         try:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
@@ -218,6 +231,8 @@ class Child:
                 | Logged(number)
                 | Emitted(number)
                 | Extended(number)
+                | Asked(number)
+                | Unasked(number)
                 | Finished(number)
                 | Stopped(number)
             ):
@@ -239,10 +254,31 @@ class Child:
                 await reports.room()
             case Extended(_, seconds, asked_at):
                 reports.extend(timedelta(seconds=seconds), asked_at=asked_at)
+            case Asked(number, question, asked):
+                answering = self._answer(reports, number, question, asked)
+                self._open[question] = asyncio.create_task(answering)
+            case Unasked(_, question):
+                if question in self._open:
+                    self._open[question].cancel()
             case Finished(_, ended):
                 self._ended.set_result(ended_from_fields(ended))
             case Stopped():
                 self._ended.cancel()
+
+    async def _answer(
+        self, reports: Reports, number: int, question: int, asked: dict[str, Any]
+    ) -> None:
+        try:
+            answer = await reports.ask(question_from_fields(asked))
+            self._send(Answered(number, question, answer_to_fields(answer)))
+        finally:
+            del self._open[question]
+
+    async def _close_questions(self) -> None:
+        questions = list(self._open.values())
+        for question in questions:
+            question.cancel()
+        await asyncio.gather(*questions, return_exceptions=True)
 
 
 def _how(code: int) -> str:

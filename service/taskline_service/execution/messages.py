@@ -13,6 +13,15 @@ import msgpack
 
 from taskline_service.execution.call import Call, Ended
 from taskline_service.task import ErrorType, Progress, TaskError
+from taskline_service.tasks.subtasks import (
+    Answer,
+    AwaitEnd,
+    Cancel,
+    Enqueue,
+    Question,
+    options_from_fields,
+    options_to_fields,
+)
 
 LENGTH_BYTES = 4
 
@@ -44,6 +53,15 @@ class Stop:
     """Interrupt the call."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the worker says to a question of the call."""
+
+    number: int
+    question: int
+    answer: dict[str, Any]
 
 
 # From the child
@@ -90,6 +108,23 @@ class Extended:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The code asks the worker; several questions may be open."""
+
+    number: int
+    question: int
+    asked: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """The code does not wait for the answer any more."""
+
+    number: int
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A record for the log of the worker."""
 
@@ -115,11 +150,14 @@ Message = (
     Hello
     | Run
     | Stop
+    | Answered
     | Ready
     | Progressed
     | Logged
     | Emitted
     | Extended
+    | Asked
+    | Unasked
     | Recorded
     | Finished
     | Stopped
@@ -190,6 +228,37 @@ def ended_from_fields(values: dict[str, Any]) -> Ended:
         error=error and _error_from_fields(error),
         retry_after=None if retry_after is None else timedelta(seconds=retry_after),
     )
+
+
+def question_to_fields(question: Question) -> dict[str, Any]:
+    """A question, for Asked."""
+    values = {field.name: getattr(question, field.name) for field in fields(question)}
+    if isinstance(question, Enqueue):
+        values["options"] = options_to_fields(question.options)
+    return {"kind": type(question).__name__, **values}
+
+
+def question_from_fields(values: dict[str, Any]) -> Question:
+    """The other way."""
+    match values.pop("kind"):
+        case Enqueue.__name__:
+            return Enqueue(**values | {"options": options_from_fields(values["options"])})
+        case AwaitEnd.__name__:
+            return AwaitEnd(**values)
+        case _:
+            return Cancel(**values)
+
+
+def answer_to_fields(answer: Answer) -> dict[str, Any]:
+    """An answer, for Answered."""
+    values = {field.name: getattr(answer, field.name) for field in fields(answer)}
+    return values | {"error": answer.error and _error_to_fields(answer.error)}
+
+
+def answer_from_fields(values: dict[str, Any]) -> Answer:
+    """The other way."""
+    error = values["error"]
+    return Answer(**values | {"error": error and _error_from_fields(error)})
 
 
 def _error_to_fields(error: TaskError) -> dict[str, Any]:

@@ -4,20 +4,26 @@ import logging
 import threading
 import time
 import traceback
+from collections.abc import Awaitable
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from taskline_service.execution.messages import (
+    Asked,
     Emitted,
     Extended,
     Logged,
     Progressed,
     Recorded,
+    Unasked,
     progress_to_fields,
+    question_to_fields,
 )
 from taskline_service.execution.parent import Parent, ParentGone
 from taskline_service.task import Progress
+from taskline_service.tasks.subtasks import Answer, Question
 
 # The worker writes no more often, so that more would be work for nothing.
 _PROGRESS_EVERY_S = 0.02
@@ -33,6 +39,9 @@ class ReportsToParent:
         self._sent_at = 0.0
         self._unsent: Progress | None = None
         self._timer: threading.Timer | None = None
+        # Questions that have no answer yet, by their numbers.
+        self._open: dict[int, Future[Answer]] = {}
+        self._asked = 0
 
     def begun(self) -> None:
         """The worker knows."""
@@ -72,6 +81,37 @@ class ReportsToParent:
     def extend(self, span: timedelta, *, asked_at: float) -> None:
         """Ask for more time."""
         self._parent.send(Extended(self._number, span.total_seconds(), asked_at))
+
+    async def ask(self, question: Question) -> Answer:
+        """Ask the worker."""
+        import asyncio
+
+        future: Future[Answer] = Future()
+        with self._lock:
+            self._asked += 1
+            number = self._asked
+            self._open[number] = future
+        self._parent.send(Asked(self._number, number, question_to_fields(question)))
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            if self._open.pop(number, None) is not None:  # it waits no longer
+                self._parent.send(Unasked(self._number, number))
+
+    def answered(self, question: int, answer: Answer) -> None:
+        """Hand out an answer, unless nobody waits for it any more."""
+        future = self._open.pop(question, None)
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_result(answer)
+
+    def wait_for(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait on an event loop that is there for nothing else."""
+        import asyncio
+
+        async def wait() -> Any:
+            return await awaitable
+
+        return asyncio.run(wait())
 
 
 class LogToParent(logging.Handler):

@@ -111,6 +111,7 @@ class EventHub:
         self._early: list[Message] = []
         self._catching_up = asyncio.Lock()
         self._behind = asyncio.Event()
+        self._listening = asyncio.Event()
         self._subscription = Subscription(
             address,
             [keys.events_channel],
@@ -162,6 +163,10 @@ class EventHub:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._subscription.run())
             group.create_task(self._compare())
+
+    async def listening(self) -> None:
+        """Wait until whatever happens from now on is heard of."""
+        await self._listening.wait()
 
     async def since(
         self, revision: int, task_ids: Iterable[str], *, up_to: int | None = None
@@ -246,6 +251,7 @@ class EventHub:
             heard, present = self._revision, await self.present_revision()
             if heard is None:
                 self._revision = present
+                self._listening.set()
             elif present < heard:  # another store, or an older copy of it
                 self._skip_to(present)
                 self._behind.set()  # what we heard of it up to now was taken for old

@@ -13,17 +13,29 @@ from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
 from taskline_service.tasks.registry import TaskRegistry
 from taskline_service.tasks.results import ResultNotSerializable, ResultTooLarge
 from taskline_service.tasks.signature import BoundCall
+from taskline_service.tasks.subtasks import (
+    EnqueueOptions,
+    Subtask,
+    SubtaskCancelled,
+    SubtaskFailed,
+    SubtaskRefused,
+)
 from taskline_service.tasks.validation import InputValidator
 from taskline_service.tasks.weight import is_large
 
 __all__ = [
     "BoundCall",
+    "EnqueueOptions",
     "InputMismatch",
     "InputValidator",
     "JsonSchema",
     "ProgressReporter",
     "ResultNotSerializable",
     "ResultTooLarge",
+    "Subtask",
+    "SubtaskCancelled",
+    "SubtaskFailed",
+    "SubtaskRefused",
     "TaskContext",
     "TaskDefinition",
     "TaskFailure",

@@ -1,10 +1,11 @@
 """What running task code sees of its task."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from taskline_service.limits import LONGEST_SPAN
 from taskline_service.tasks.progress import (
@@ -13,6 +14,21 @@ from taskline_service.tasks.progress import (
     checked_percentage,
     checked_text,
 )
+from taskline_service.tasks.subtasks import (
+    Ask,
+    EnqueueOptions,
+    Subtask,
+    accepted,
+    nobody_answers,
+    subtask_of,
+)
+from taskline_service.tasks.typed import TypedTask
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R1 = TypeVar("R1")
+R2 = TypeVar("R2")
+R3 = TypeVar("R3")
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
@@ -39,6 +55,11 @@ def _no_time_limit(_span: timedelta) -> None:
     """The same."""
 
 
+def _nothing_to_wait_for(_awaitable: Awaitable[Any]) -> Any:
+    """The same."""
+    raise RuntimeError("there is no worker here")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
     """The running attempt; a task gets it in the parameter annotated TaskContext."""
@@ -53,6 +74,10 @@ class TaskContext:
     on_log: Callable[[str, float | None], None] = field(default=_nobody_listens, repr=False)
     # Takes how much longer the attempt may run, from any thread.
     on_extend: Callable[[timedelta], None] = field(default=_no_time_limit, repr=False)
+    # Takes what is asked of the worker: to enqueue a task, to wait for one.
+    on_ask: Ask = field(default=nobody_answers, repr=False)
+    # Takes what a plain function waits for, and returns its result.
+    on_wait: Callable[[Awaitable[Any]], Any] = field(default=_nothing_to_wait_for, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     logger: TaskLogger = field(init=False, repr=False, compare=False)
 
@@ -104,3 +129,97 @@ class TaskContext:
         if not timedelta(0) < time <= LONGEST_SPAN:
             raise ValueError(f"time must be above 0, and at most {LONGEST_SPAN.days} days")
         self.on_extend(time)
+
+    # Tasks of this one
+
+    @overload
+    async def enqueue(self, task: str, /, *input: Any, **arguments: Any) -> Subtask[Any]: ...
+    @overload
+    async def enqueue(
+        self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs
+    ) -> Subtask[R]: ...
+    @overload
+    async def enqueue(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> Subtask[R]: ...
+    async def enqueue(self, task: Any, /, *args: Any, **arguments: Any) -> Subtask[Any]:
+        """Enqueue another task, which belongs to the same trace.
+
+            part = await ctx.enqueue(count_words, path=path)
+            part = await ctx.enqueue(count_words, EnqueueOptions(priority=9), path=path)
+            part = await ctx.enqueue("text.count_words", path=path)
+
+        An attempt that is repeated enqueues them again, unless they have ids of their own.
+
+        Args:
+            task: What to run: a task function with its arguments but for the TaskContext, a
+                TaskType of the client with its input, or the name of a task type with the
+                whole input, or its arguments by name. Options come before all of them.
+
+        Raises:
+            SubtaskRefused: It was not accepted; `reason` tells why.
+            TypeError, ValueError: The arguments do not fit, or have no JSON form.
+        """
+        request, read = subtask_of(task, *args, **arguments)
+        answer = await accepted(self.on_ask(request))
+        return Subtask(self.on_ask, answer.task_id, created=answer.created, read=read)
+
+    @overload
+    async def run(self, task: str, /, *input: Any, **arguments: Any) -> Any: ...
+    @overload
+    async def run(self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs) -> R: ...
+    @overload
+    async def run(
+        self,
+        task: TypedTask[P, R],
+        options: EnqueueOptions,
+        /,
+        *args: P.args,
+        **arguments: P.kwargs,
+    ) -> R: ...
+    async def run(self, task: Any, /, *args: Any, **arguments: Any) -> Any:
+        """Enqueue another task, and wait for its result.
+
+        Args: As `enqueue`.
+
+        Raises: As `enqueue`, and as `Subtask.result`.
+        """
+        subtask: Subtask[Any] = await self.enqueue(task, *args, **arguments)
+        return await subtask.result()
+
+    @overload
+    async def gather(self, first: Subtask[R1], second: Subtask[R2], /) -> tuple[R1, R2]: ...
+    @overload
+    async def gather(
+        self, first: Subtask[R1], second: Subtask[R2], third: Subtask[R3], /
+    ) -> tuple[R1, R2, R3]: ...
+    @overload
+    async def gather(self, *subtasks: Subtask[R]) -> tuple[R, ...]: ...
+    async def gather(self, *subtasks: Subtask[Any]) -> tuple[Any, ...]:
+        """Wait for several tasks; their results, in the order of the arguments.
+
+        Raises: As `Subtask.result`, for the first that fails, at once; the others go on.
+        """
+        waits = [asyncio.ensure_future(subtask.result()) for subtask in subtasks]
+        try:
+            return tuple(await asyncio.gather(*waits))
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    def wait_for(self, awaitable: Awaitable[R]) -> R:
+        """In a plain function: wait for what an `async def` one would await.
+
+            words = ctx.wait_for(ctx.run(count_words, path=path))
+
+        Raises:
+            RuntimeError: The function is an `async def` one.
+        """
+        result: R = self.on_wait(awaitable)
+        return result

@@ -90,6 +90,25 @@ class TaskDefinition:
         """
         return self._signature.bound(self._input.read(input), ctx)
 
+    def input_of(self, *args: Any, **kwargs: Any) -> Any:
+        """The input of a task that is called with these arguments, as JSON can write it.
+
+        Raises:
+            TypeError: They are not those of the function, without its TaskContext.
+            ValueError: They have no JSON form.
+        """
+        return self._signature.input_of(args, kwargs)
+
+    def read_result(self, json: bytes) -> Any:
+        """What the function returned, from its JSON; raises ValueError if it is something else."""
+        return self._result.read(json)
+
+    def tell(self, function: Any) -> None:
+        """Make the function a TaskFunction: it says what to enqueue."""
+        function.task_type = self.name
+        function.task_input = self.input_of
+        function.task_result = self.read_result
+
     def violations(self, input: bytes) -> list[FieldViolation]:
         """What is wrong with this input, one for each wrong field; empty if it fits."""
         try:

@@ -1,10 +1,11 @@
 """The tasks of a program: the decorator that makes a function a task."""
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, cast
 
 from taskline_service.task import RetryPolicy
 from taskline_service.tasks.declaration import (
@@ -16,9 +17,8 @@ from taskline_service.tasks.declaration import (
     checked_executor,
 )
 from taskline_service.tasks.definition import TaskDefinition, define
+from taskline_service.tasks.function import Decorator
 from taskline_service.tasks.published import TaskTypeInfo
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class TaskRegistry:
@@ -27,7 +27,7 @@ class TaskRegistry:
     tasks = TaskRegistry()
 
     @tasks.task("text.count_words", queue="text")
-    async def count_words(path: str, ctx: TaskContext, *, top: int = 10) -> WordCount: ...
+    async def count_words(ctx: TaskContext, path: str, *, top: int = 10) -> WordCount: ...
     """
 
     def __init__(self) -> None:
@@ -46,8 +46,10 @@ class TaskRegistry:
         max_result_size: int | None = None,
         description: str | None = None,
         executor: Literal["auto", "process"] = "auto",
-    ) -> Callable[[_Function], _Function]:
-        """Register the decorated function, which stays as it is.
+    ) -> Decorator:
+        """Register the decorated function, which stays the function that it is.
+
+        Whoever can import it enqueues it: `client.enqueue(count_words, path="README.md")`.
 
         Args:
             name: Of the task type, 1 to 128 characters of [A-Za-z0-9._-].
@@ -91,12 +93,14 @@ class TaskRegistry:
         # Where the decorator is applied: annotations that are strings may name what is there.
         local_names = dict(sys._getframe(1).f_locals)
 
-        def register(function: _Function) -> _Function:
+        def register(function: Any) -> Any:
             definition = define(function, info, local_names, max_result_size=max_result_size)
             self._add(replace(definition, executor=place))
+            if inspect.isfunction(function):  # what is bound or built in takes no attributes
+                definition.tell(function)
             return function
 
-        return register
+        return cast(Decorator, register)
 
     def include(self, other: "TaskRegistry") -> None:
         """Take over the tasks of another registry.

@@ -65,6 +65,10 @@ class ResultWriter:
             raise ResultTooLarge(root, str(len(text)), max_size)
         return text
 
+    def read(self, json: bytes) -> Any:
+        """The value from its JSON; raises ValueError if it is of another type."""
+        return self._adapter.validate_json(json)
+
     def _dump(self, value: Any, root: str) -> bytes:
         try:
             text = self._write(value)

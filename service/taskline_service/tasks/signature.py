@@ -37,6 +37,25 @@ class Signature:
     whole: str | None
     positional: tuple[str, ...]
     context: str | None
+    # Those of the caller: all but the context.
+    parameters: inspect.Signature
+
+    def input_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What the adapter reads these arguments from, as JSON can write it.
+
+        Raises:
+            TypeError: They do not fit the parameters.
+            ValueError: They have no JSON form.
+        """
+        bound = self.parameters.bind(*args, **kwargs)
+        value = dict(zip(bound.arguments, bound.args, strict=False)) | bound.kwargs
+        # Whether the values fit is for the service to say, as it does for every caller.
+        return self.adapter.dump_python(
+            value if self.whole is None else value[self.whole],
+            mode="json",
+            by_alias=True,
+            warnings=False,
+        )
 
     def bound(self, value: Any, ctx: TaskContext) -> BoundCall:
         """Arguments from a value that the adapter has read."""
@@ -84,6 +103,7 @@ def read_signature(function: Callable[..., Any], hints: Mapping[str, Any], title
         whole=whole.name if whole else None,
         positional=positional,
         context=contexts[0].name if contexts else None,
+        parameters=inspect.Signature(inputs),
     )
 
 

@@ -41,10 +41,10 @@ class Places:
                 return self._children.run_alone
             if definition.executor is Executor.PROCESS:
                 return self._children.run
-        return _InWorker(definition)
+        return InWorker(definition)
 
 
-class _InWorker:
+class InWorker:
     """The places within the process of the worker."""
 
     def __init__(self, definition: TaskDefinition) -> None:

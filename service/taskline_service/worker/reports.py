@@ -1,8 +1,12 @@
 """What running code tells, handed to those who send it."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
+from typing import Any
 
 from taskline_service.task import Claim, Progress
+from taskline_service.tasks.subtasks import Answer, Question
+from taskline_service.worker.asking import Asking
 from taskline_service.worker.progress import ProgressSender
 from taskline_service.worker.story import StorySender
 from taskline_service.worker.time_limit import TimeLimit
@@ -12,16 +16,23 @@ class ClaimReports:
     """The reports of one attempt, whichever place its code runs in."""
 
     def __init__(
-        self, claim: Claim, limit: TimeLimit, progress: ProgressSender, story: StorySender
+        self,
+        claim: Claim,
+        limit: TimeLimit,
+        progress: ProgressSender,
+        story: StorySender,
+        asking: Asking,
     ) -> None:
         self._claim = claim
         self._limit = limit
         self._progress = progress
         self._story = story
+        self._asking = asking
 
     def begun(self) -> None:
         """Its time counts from now on."""
         self._limit.begin()
+        self._asking.begun()
 
     def progress(self, progress: Progress) -> None:
         """Send how far it is."""
@@ -42,3 +53,11 @@ class ClaimReports:
     def extend(self, span: timedelta, *, asked_at: float) -> None:
         """Give it more time."""
         self._limit.extend(span, asked_at=asked_at)
+
+    async def ask(self, question: Question) -> Answer:
+        """Enqueue a task, or wait for one."""
+        return await self._asking.ask(question)
+
+    def wait_for(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait in a thread."""
+        return self._asking.wait_for(awaitable)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
@@ -27,15 +27,17 @@ from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType, TaskError
 from taskline_service.tasks import TaskRegistry
+from taskline_service.worker.asking import Answers, Asking, NoAnswers
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.giving_up import end_process
 from taskline_service.worker.leases import LeaseKeeper
 from taskline_service.worker.loop_watch import LoopWatch
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
 from taskline_service.worker.persist import until_stored
-from taskline_service.worker.places import Places
+from taskline_service.worker.places import InWorker, Places
 from taskline_service.worker.progress import ProgressSender
 from taskline_service.worker.reports import ClaimReports
+from taskline_service.worker.slots import Slot, Slots
 from taskline_service.worker.story import StorySender
 from taskline_service.worker.time_limit import TimeLimit
 
@@ -83,6 +85,7 @@ class Worker:
         around_attempt: AroundAttempt = _nothing_around,
         tasks_at: str | None = None,
         trace: Callable[[], Mapping[str, str]] = _no_trace,
+        answers: Answers | None = None,
         owns_process: bool = False,
     ) -> None:
         """Prepare to work.
@@ -100,7 +103,9 @@ class Worker:
             around_attempt: Wraps each execution, as tracing does.
             tasks_at: MODULE:ATTRIBUTE of `tasks`, for child processes to import. Without it
                 there are none, and tasks that were lost run beside others.
-            trace: What propagates the trace of an attempt to a child process.
+            trace: What propagates the trace of an attempt to a child process, and to the tasks
+                that it enqueues.
+            answers: What tasks get that enqueue others; without it they cannot.
             owns_process: Whether it may end this process when a task holds up the event loop
                 for good; somebody has to start it again.
 
@@ -116,10 +121,13 @@ class Worker:
         self._identity = identity
         self._queues = queues
         self._concurrency = concurrency
+        self._answers = answers or NoAnswers()
+        self._trace = trace
         self._max_result_size = max_result_size
         self._around_attempt = around_attempt
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
+        self._slots = Slots(concurrency, on_free=self._awake.set)
         self._stopping = False
         # The claim that has no answer yet: repeated as it is until it has.
         self._call = new_call()
@@ -224,19 +232,25 @@ class Worker:
         told = False
         while not self._stopping:
             self._awake.clear()
-            free = self._concurrency - len(self._running)
-            if free <= 0:
+            held_back = self._slots.held_back
+            types = [name for name in self._task_types if name not in held_back]
+            if self._slots.free <= 0 or not types:
                 await self._awake.wait()
                 continue
-            wanted = min(free, CLAIMS_PER_CALL)
+            wanted = min(self._slots.free, CLAIMS_PER_CALL)
+            # At once: what waits now, and goes on meanwhile, must not take them too.
+            self._slots.take(wanted)
+            claims: list[Claim] = []
             try:
-                claims = await self._claim(wanted)
+                claims = await self._claim(types, wanted)
             except TasklineError as error:  # whatever it is, it may pass
                 if not told:
                     log.warning("no tasks for now: %s", error)
                 told = True
                 await self._sleep(_PAUSE_IN_TROUBLE_S)
                 continue
+            finally:
+                self._slots.take(len(claims) - wanted)
             if told:
                 log.info("tasks come again: the store answers")
                 told = False
@@ -245,10 +259,10 @@ class Worker:
             if len(claims) < wanted:
                 await self._sleep(random.uniform(*LOOK_EVERY_S))
 
-    async def _claim(self, count: int) -> list[Claim]:
+    async def _claim(self, task_types: Sequence[str], count: int) -> list[Claim]:
         asked_at = time.monotonic()
         claims, dangling = await self._store.claim(
-            self._task_types,
+            task_types,
             queues=self._queues,
             count=count,
             worker=self._worker_id,
@@ -276,7 +290,7 @@ class Worker:
             attempt = self._running.get(data.decode())
             if attempt is not None:
                 attempt.stop(StopReason.CANCEL)
-        elif len(self._running) < self._concurrency:
+        elif self._slots.free > 0:
             self._awake.set()
 
     # Running
@@ -293,12 +307,16 @@ class Worker:
             input=claim.spec.input,
             max_result_size=self._max_result_size,
         )
-        reports = ClaimReports(claim, limit, self._progress, self._story)
-        attempt = Attempt(claim, self._places.place_of(claim), call, reports, limit)
+        place = self._places.place_of(claim)
+        in_process = not isinstance(place, InWorker)
+        slot = Slot(self._slots, claim.spec.task_type, in_process=in_process)
+        asking = Asking(self._answers, slot, self._trace)
+        reports = ClaimReports(claim, limit, self._progress, self._story, asking)
+        attempt = Attempt(claim, place, call, reports, limit)
         self._running[claim.task_id] = attempt
-        attempts.create_task(self._execute(attempt), name=f"attempt-{claim.task_id}")
+        attempts.create_task(self._execute(attempt, asking), name=f"attempt-{claim.task_id}")
 
-    async def _execute(self, attempt: Attempt) -> None:
+    async def _execute(self, attempt: Attempt, asking: Asking) -> None:
         claim = attempt.claim
         try:
             with self._around_attempt(claim) as tell:
@@ -312,6 +330,7 @@ class Worker:
                 await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
                 log.info("task %s: attempt %d given back", claim.task_id, claim.attempt)
         finally:
+            asking.end()
             self._leases.drop(claim)
             del self._running[claim.task_id]
             self._awake.set()

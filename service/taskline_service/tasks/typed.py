@@ -1,0 +1,31 @@
+"""What can be enqueued with its types, on the side of the service."""
+
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class TypedTask(Protocol[P, R_co]):
+    """What can be enqueued with arguments of its own, and has a result of its own.
+
+    The client has the same: what one knows as a task, the other does.
+    """
+
+    @property
+    def task_type(self) -> str:
+        """Names the task type."""
+
+    def task_input(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The input of a task that is called like this, as JSON can write it.
+
+        Raises:
+            TypeError: The arguments do not fit.
+        """
+
+    def task_result(self, json: bytes) -> R_co:
+        """What the task returned, from its JSON.
+
+        Raises:
+            ValueError: It is something else.
+        """

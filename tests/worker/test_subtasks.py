@@ -1,0 +1,238 @@
+"""Tasks that enqueue others and wait for them: wherever they run, a full worker goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from taskline_client import TaskFailed, TaskState, TaskType
+from taskline_service import (
+    EnqueueOptions,
+    SubtaskCancelled,
+    SubtaskRefused,
+    TaskContext,
+)
+from taskline_service.worker import Worker, slots
+from tests.stack import Stack
+from tests.worker.subtask_tasks import fibonacci, leaf, on_loop, tasks
+
+LIMIT = timedelta(seconds=30)
+TASKS_AT = "tests.worker.subtask_tasks:tasks"
+
+
+@pytest.fixture(autouse=True)
+def known_types(stack: Stack) -> None:
+    stack.tasks.include(tasks)
+
+
+@asynccontextmanager
+async def working(stack: Stack, **options: Any) -> AsyncIterator[Worker]:
+    async with stack.worker(tasks_at=TASKS_AT, **options) as worker:
+        yield worker
+
+
+async def run(stack: Stack, task: str, **arguments: Any) -> Any:
+    return await (await stack.client.enqueue(task, arguments)).result(timeout=LIMIT)
+
+
+@pytest.mark.parametrize("place", ["on_loop", "in_thread", "in_process", "in_process_loop"])
+async def test_d33_a35_a_task_waits_for_its_own_on_a_worker_with_one_slot(
+    stack: Stack, place: str
+) -> None:
+    async with working(stack, concurrency=1):
+        assert await run(stack, place, count=5) == 30
+
+
+async def test_a35_tasks_wait_for_tasks_that_wait_for_tasks(stack: Stack) -> None:
+    async with working(stack, concurrency=1):
+        assert await stack.client.run(fibonacci, 7) == 13
+
+
+async def test_a35_no_more_tasks_are_at_work_than_there_are_slots(stack: Stack) -> None:
+    at_work, most = 0, 0
+
+    async def work() -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        at_work -= 1
+
+    @stack.tasks.task("part")
+    async def part() -> None:
+        await work()
+
+    @stack.tasks.task("whole")
+    async def whole(ctx: TaskContext) -> None:
+        for _ in range(3):
+            await work()
+            await ctx.run(part)
+        await work()
+
+    async with working(stack, concurrency=2):
+        handles = [await stack.client.enqueue(whole) for _ in range(10)]
+        await stack.client.gather(*handles, timeout=LIMIT)
+
+    assert most == 2
+
+
+async def test_a35_ever_more_waiting_tasks_do_not_keep_those_from_running_that_they_wait_for(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "MOST_WAITING", 3)
+    waiting, most = 0, 0
+
+    @stack.tasks.task("waits")
+    async def waits(ctx: TaskContext) -> int:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        number = await ctx.run(leaf, 3)
+        waiting -= 1
+        return number
+
+    async with working(stack, concurrency=2):
+        handles = [await stack.client.enqueue(waits) for _ in range(40)]
+        results = await stack.client.gather(*handles, timeout=LIMIT)
+
+    assert results == (9,) * 40
+    assert most <= 3 + 2
+
+
+async def test_a_subtask_belongs_to_the_trace_of_the_task(stack: Stack) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    async with working(stack):
+        answer = await stack.stub.Enqueue(
+            request(trace_context={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        )
+        await stack.client.handle(answer.task.id).result()
+        traces = {task.id: task.trace_id async for task in stack.client.list_tasks()}
+
+    assert len(traces) == 3
+    assert set(traces.values()) == {trace}
+
+
+def request(**fields: Any) -> Any:
+    from taskline.v1 import task_pb2, task_service_pb2
+
+    task_input = task_pb2.Payload(json_bytes=b'{"count": 2}')
+    return task_service_pb2.EnqueueRequest(task_type="on_loop", input=task_input, **fields)
+
+
+async def test_what_a_caller_would_be_refused_is_refused_to_a_task(stack: Stack) -> None:
+    told: list[tuple[str, str]] = []
+
+    @stack.tasks.task("asks")
+    async def asks(ctx: TaskContext) -> None:
+        wrong = TaskType[Any, Any]("leaf")
+        for task, arguments in (("leef", ()), (wrong, ({"number": "x"},))):
+            try:
+                await ctx.enqueue(task, *arguments)
+            except SubtaskRefused as refused:
+                told.append((refused.reason, str(refused)))
+        with pytest.raises(TypeError):
+            await ctx.enqueue(leaf)  # type: ignore[call-overload]  # the point
+        with pytest.raises(RuntimeError, match="await it instead"):
+            ctx.wait_for(asyncio.sleep(0))
+
+    async with working(stack):
+        await stack.client.run(asks)
+
+    assert told == [
+        ("TASK_TYPE_NOT_FOUND", "task type 'leef' not found; did you mean 'leaf'?"),
+        ("INVALID_INPUT", "input.number: must be an integer"),
+    ]
+
+
+async def test_the_failure_of_a_subtask_is_told_with_its_traceback(stack: Stack) -> None:
+    async with working(stack):
+        told = await run(stack, "catches")
+        with pytest.raises(TaskFailed) as failed:
+            await run(stack, "on_loop_of_failures")
+
+    assert told == [
+        "builtins.ValueError",
+        "ValueError: below zero",
+        "did not complete within 0.05 seconds",
+    ]
+    assert failed.value.error.exception_class == "taskline_service.tasks.subtasks.SubtaskFailed"
+    assert "ValueError: below zero" in failed.value.error.traceback
+
+
+@pytest.mark.parametrize("place", ["waits_on_loop", "waits_in_thread", "waits_in_process"])
+async def test_a_task_that_waits_can_be_cancelled_and_leaves_its_slot(
+    stack: Stack, place: str
+) -> None:
+    async with working(stack, concurrency=1):
+        handle = await stack.client.enqueue(place)
+        waiting = await stack.until(handle.id, lambda task: bool(task.progress.message))
+        await stack.client.handle(waiting.progress.message).cancel()
+        with pytest.raises(TaskFailed, match="SubtaskCancelled"):
+            await handle.result(timeout=LIMIT)
+
+        handle = await stack.client.enqueue(place)
+        waiting = await stack.until(handle.id, lambda task: bool(task.progress.message))
+        part = stack.client.handle(waiting.progress.message)
+        await stack.until(part.id, lambda task: task.state == task.STATE_RUNNING)
+        await handle.cancel()
+        await stack.until(handle.id, lambda task: task.state == task.STATE_CANCELLED)
+
+        assert (await part.get()).state is TaskState.RUNNING
+        await part.cancel()
+        assert await stack.client.run(on_loop, 3) == 5
+
+
+async def test_an_attempt_that_is_repeated_can_go_on_with_the_subtasks_of_the_one_before(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("again", initial_backoff=timedelta(0))
+    async def again(ctx: TaskContext) -> list[bool]:
+        mine = EnqueueOptions(task_id=f"{ctx.task_id}.1", use_existing=True, labels={"of": "me"})
+        part = await ctx.enqueue(leaf, mine, 4)
+        if ctx.attempt == 1:
+            await part.result()
+            raise ConnectionError("not yet")
+        other = await ctx.enqueue(leaf, 4)
+        return [part.created, other.created, await part.result() == 16]
+
+    async with working(stack):
+        handle = await stack.client.enqueue(again)
+        assert await handle.result() == [False, True, True]
+        part = await stack.client.get(f"{handle.id}.1")
+
+    assert (part.attempts, part.labels) == (1, {"of": "me"})
+
+
+async def test_a_subtask_can_be_cancelled(stack: Stack) -> None:
+    @stack.tasks.task("stops")
+    async def stops(ctx: TaskContext) -> str:
+        part = await ctx.enqueue("never")
+        await part.cancel("not needed")
+        with pytest.raises(SubtaskCancelled, match="not needed") as cancelled:
+            await part.result()
+        return cancelled.value.task_id
+
+    async with working(stack):
+        task_id = await stack.client.run(stops)
+
+    assert (await stack.client.get(task_id)).state is TaskState.CANCELLED
+
+
+async def test_code_that_is_tested_without_a_worker_says_so(stack: Stack) -> None:
+    from taskline_service.tasks import ProgressReporter
+
+    ctx = TaskContext(
+        task_id="t",
+        task_type="t",
+        attempt=1,
+        worker="w",
+        progress=ProgressReporter(lambda _: None, task_id="t"),
+    )
+
+    with pytest.raises(RuntimeError, match="no worker"):
+        await ctx.run(leaf, 1)
