@@ -7,8 +7,8 @@ BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
 TYPES_BIN := .venv-types/bin
 SOURCES := protos client service tests examples bench tools
-# Much of a test is waiting, so as many run side by side as there are processors.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+# Most tests wait most of the time, so more run side by side than there are processors.
+PYTEST := $(BIN)/python -m pytest --numprocesses 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-oldest chaos lint verify proto requirements reference lock clean
