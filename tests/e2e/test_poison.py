@@ -86,7 +86,6 @@ async def test_only_the_poisonous_fail_of_many_tasks_beside_them(
     assert max(t.attempts for t in completed) <= 3
 
 
-@pytest.mark.timeout(90)
 async def test_a_task_that_blocks_the_event_loop_for_good_has_timed_out_and_the_others_go_on(
     stack: Stack, redis_url: str
 ) -> None:
