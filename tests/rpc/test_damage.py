@@ -122,7 +122,8 @@ async def test_who_waits_for_it_is_told_when_it_is_set_apart_and_other_watches_g
 
     for call in (waiting, watch.read()):
         with pytest.raises(grpc.aio.AioRpcError) as told:
-            await call
+            async with asyncio.timeout(10):
+                await call
         assert told.value.code() is grpc.StatusCode.DATA_LOSS
     async with stack.worker():
         event = task_pb2.TaskEvent()
