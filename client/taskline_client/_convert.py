@@ -50,6 +50,11 @@ def state_from(number: int) -> TaskState:
     return STATES.get(number, TaskState.UNKNOWN)
 
 
+def error_type_from(number: int) -> ErrorType:
+    """UNKNOWN for a type that only a newer server knows."""
+    return ERROR_TYPES.get(number, ErrorType.UNKNOWN)
+
+
 def task_from(task: pb.Task) -> Task:
     """Times that are unset become None, everything else its default."""
     return Task(
@@ -98,7 +103,7 @@ def _times_of(task: pb.Task) -> dict[str, datetime | None]:
 def error_from(error: pb.TaskError) -> TaskError:
     """An unknown type reads as ErrorType.UNKNOWN."""
     return TaskError(
-        error_type=ERROR_TYPES.get(error.error_type, ErrorType.UNKNOWN),
+        error_type=error_type_from(error.error_type),
         message=error.message,
         exception_class=error.exception_class,
         traceback=error.traceback,

@@ -1,47 +1,46 @@
 """Protobuf to the client's own values: statistics. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from taskline.v1 import task_service_pb2 as service
-from taskline_client._convert import ERROR_TYPES, instant, span, state_from
+from taskline_client._convert import error_type_from, instant, span, state_from
 from taskline_client.statistics import HistoryBucket, Stats, TaskTypeStats
 from taskline_client.types import ErrorType, TaskState
 
+_History = service.GetStatsResponse.HistoryBucket
 
-def stats_from(stats: service.GetStatsResponse) -> Stats:
-    """States and kinds of error that only a newer server knows count as UNKNOWN."""
-    error_types: dict[ErrorType, int] = {}
-    for entry in stats.error_types:
-        kind = ERROR_TYPES.get(entry.error_type, ErrorType.UNKNOWN)
-        error_types[kind] = error_types.get(kind, 0) + entry.count
+
+def stats_from(answer: service.GetStatsResponse) -> Stats:
+    """What only a newer server knows is counted as UNKNOWN."""
+    errors = Counter[ErrorType]()
+    for kind in answer.error_types:
+        errors[error_type_from(kind.error_type)] += kind.count
     return Stats(
-        total=stats.total,
-        states=_states_from(stats.states),
-        success_rate=stats.success_rate,
-        error_types=error_types,
+        states=_states_from(answer.states),
+        total=answer.total,
+        success_rate=answer.success_rate,
+        error_types=dict(errors),
         task_types=tuple(
             TaskTypeStats(
-                task_type=entry.task_type,
-                states=_states_from(entry.states),
-                success_rate=entry.success_rate,
+                task_type=one.task_type,
+                states=_states_from(one.states),
+                success_rate=one.success_rate,
             )
-            for entry in stats.task_types
+            for one in answer.task_types
         ),
-        history=tuple(_bucket_from(bucket) for bucket in stats.history),
+        history=tuple(_bucket_from(bucket) for bucket in answer.history),
     )
 
 
-def _states_from(
-    counts: Iterable[service.GetStatsResponse.StateCount],
-) -> Mapping[TaskState, int]:
-    states: dict[TaskState, int] = {}
-    for entry in counts:
-        state = state_from(entry.state)
-        states[state] = states.get(state, 0) + entry.count
-    return states
+def _states_from(counts: Iterable[service.GetStatsResponse.StateCount]) -> Mapping[TaskState, int]:
+    states = Counter[TaskState]()
+    for one in counts:
+        states[state_from(one.state)] += one.count
+    return dict(states)
 
 
-def _bucket_from(bucket: service.GetStatsResponse.HistoryBucket) -> HistoryBucket:
+def _bucket_from(bucket: _History) -> HistoryBucket:
     return HistoryBucket(
         start_time=instant(bucket.start_time),
         width=span(bucket.width),

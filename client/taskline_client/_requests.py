@@ -31,7 +31,9 @@ CONFLICT_POLICIES: Mapping[ConflictPolicy, service.ConflictPolicy.ValueType] = {
 }
 
 _NUMBERS: Mapping[TaskState, int] = {state: number for number, state in STATES.items() if number}
-_ERROR_NUMBERS: Mapping[ErrorType, int] = {kind: n for n, kind in ERROR_TYPES.items() if n}
+_ERROR_NUMBERS: Mapping[ErrorType, int] = {
+    kind: number for number, kind in ERROR_TYPES.items() if number
+}
 
 
 def enqueue_request(request: EnqueueRequest[Any]) -> service.EnqueueRequest:
@@ -92,11 +94,6 @@ def list_request(
     )
 
 
-def stats_request(queues: Iterable[str], window: timedelta | None) -> service.GetStatsRequest:
-    """Numbers, with the history of the last `window`."""
-    return service.GetStatsRequest(queues=queues, window=duration(window))
-
-
 def batches(
     requests: Iterable[service.EnqueueRequest],
 ) -> Iterator[service.BatchEnqueueRequest]:
@@ -126,9 +123,16 @@ def task_filter(tasks: TaskFilter) -> service.TaskFilter:
         min_end_time=timestamp(tasks.min_end_time),
         max_end_time=timestamp(tasks.max_end_time),
         min_attempts=tasks.min_attempts,
-        error_types=[pb.TaskError.Type.ValueType(_ERROR_NUMBERS[t]) for t in tasks.error_types],
+        error_types=[
+            pb.TaskError.Type.ValueType(_ERROR_NUMBERS[kind]) for kind in tasks.error_types
+        ],
         workers=tasks.workers,
     )
+
+
+def stats_request(queues: Iterable[str], window: timedelta | None) -> service.GetStatsRequest:
+    """Without a window, the server's own."""
+    return service.GetStatsRequest(queues=queues, window=duration(window))
 
 
 def state_number(state: TaskState) -> pb.Task.State.ValueType:

@@ -227,12 +227,12 @@ class TaskClient(Gathering):
         )
         return page_from(await self._connection.call(self._connection.tasks.ListTasks, request))
 
-    async def stats(self, *, queues: Iterable[str] = (), window: timedelta | None = None) -> Stats:
-        """Count tasks, and tell how they fare.
+    async def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
+        """Counts of the tasks now known, and what happened lately.
 
         Args:
             queues: Only these; all if there are none.
-            window: How far back the history goes: an hour if not given, at most 24.
+            window: How far back the history reaches, 24 hours at most; an hour if None.
         """
         request = stats_request(queues, window)
         return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))

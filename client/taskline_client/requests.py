@@ -169,8 +169,9 @@ class TaskFilter:
     min_end_time: datetime | None = None
     # Exclusive.
     max_end_time: datetime | None = None
-    # That were started.
+    # At least this many.
     min_attempts: int = 0
     # Of the last error.
     error_types: Sequence[ErrorType] = ()
+    # Last executed by.
     workers: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""How the tasks of a deployment fare, in numbers."""
+"""How the tasks of a deployment fare: counts of now, and what happened lately."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,36 +13,38 @@ class TaskTypeStats:
 
     task_type: str
     states: Mapping[TaskState, int] = field(default_factory=dict)
-    # completed / (completed + failed), from 0 to 1; 0 if there are none.
+    # completed / (completed + failed); 0 if there are none.
     success_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryBucket:
-    """What happened in one span of time."""
+    """What happened in one span of time. Its times are estimates, at most 10 percent off."""
 
-    start_time: datetime | None
-    width: timedelta
+    start_time: datetime | None = None
+    width: timedelta = timedelta()
     enqueued: int = 0
     completed: int = 0
     # For good.
     failed: int = 0
-    # Attempts that failed and were, or will be, repeated.
+    # Attempts that failed and were or will be repeated.
     retried: int = 0
-    # From due to start, and of attempts: median and 95th percentile, at most 10 % off.
-    # None if nothing was measured.
+    # From due to start; None if nothing started.
     queue_time_p50: timedelta | None = None
     queue_time_p95: timedelta | None = None
+    # Of one attempt; None if none ended.
     run_time_p50: timedelta | None = None
     run_time_p95: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """All tasks that are now known, and what happened lately."""
+    """All tasks that are now known, or those of some queues."""
 
-    total: int
     states: Mapping[TaskState, int] = field(default_factory=dict)
+    # The sum of `states`.
+    total: int = 0
+    # completed / (completed + failed); 0 if there are none.
     success_rate: float = 0.0
     # Of the failed ones.
     error_types: Mapping[ErrorType, int] = field(default_factory=dict)

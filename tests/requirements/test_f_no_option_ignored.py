@@ -124,6 +124,7 @@ CLIENT: dict[str, tuple[Command, Command]] = {
     "cancel --address": (("cancel", "done"), NO_SERVER),
     "types --output": (("types",), ("-o", "id")),
     "types --address": (("types",), NO_SERVER),
+    "stubs --address": (("stubs",), NO_SERVER),
     "queues --output": (("queues",), ("-o", "id")),
     "queues --address": (("queues",), NO_SERVER),
     "workers --output": (("workers", "-o", "jsonl"), ("-o", "id")),

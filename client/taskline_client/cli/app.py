@@ -224,6 +224,18 @@ def version(
     inspecting.version(address, output)
 
 
+@app.command()
+def stubs(
+    server: Annotated[str | None, typer.Argument(metavar="HOST:PORT", show_default=False)] = None,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Write a typed Python module for the task types of a server to standard output."""
+    from taskline_client.cli import stubs as writing
+
+    writing.stubs(server or address)
+
+
 def _state(name: str) -> "TaskState":
     from taskline_client.types import TaskState
 
