@@ -6,7 +6,7 @@ embeds us, has installed an SDK.
 
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
 from taskline_service.telemetry.ends import task_failed
-from taskline_service.telemetry.instruments import instruments, observe_damage
+from taskline_service.telemetry.instruments import observe_damage
 from taskline_service.telemetry.operations import send_operation
 from taskline_service.telemetry.propagation import (
     current_trace,
@@ -31,7 +31,6 @@ __all__ = [
     "current_trace_id",
     "enqueue_span",
     "inside",
-    "instruments",
     "observe_damage",
     "observed_queues",
     "send_operation",

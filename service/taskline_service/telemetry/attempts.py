@@ -131,16 +131,21 @@ def _attempt_started(
 
 def _end_attempt(claim: Claim, attempt: AttemptSpan, span: Span, seconds: float) -> None:
     outcome = attempt.outcome or Outcome.COMPLETED
+    _measure(claim, outcome, attempt.error_type, seconds)
     error = {names.ERROR_TYPE: attempt.error_type} if attempt.error_type else {}
-    kind = message_kind("process") | kind_of(claim.spec.task_type, claim.spec.queue)
-    recorded = instruments()
-    recorded.process_duration.record(seconds, kind | bounded_error(attempt.error_type))
-    recorded.queue_time.record(_queue_seconds(claim), kind)
-    recorded.attempts.add(1, kind | {names.TASK_OUTCOME: outcome.value})
     span.set_attributes({names.TASK_OUTCOME: outcome.value, **error})
     if error:
         span.set_status(StatusCode.ERROR)
     span.end()
+
+
+def _measure(claim: Claim, outcome: Outcome, error_type: str, seconds: float) -> None:
+    if (into := instruments()) is None:
+        return
+    kind = message_kind("process") | kind_of(claim.spec.task_type, claim.spec.queue)
+    into.process_duration.record(seconds, kind | bounded_error(error_type))
+    into.queue_time.record(_queue_seconds(claim), kind)
+    into.attempts.add(1, kind | {names.TASK_OUTCOME: outcome.value})
 
 
 def _links(creation: Context) -> list[Link]:

@@ -7,9 +7,11 @@ from taskline_service.telemetry.instruments import instruments
 
 def task_completed(task_type: str, queue: str) -> None:
     """A task has ended with a result."""
-    instruments().completed.add(1, kind_of(task_type, queue))
+    if (into := instruments()) is not None:
+        into.completed.add(1, kind_of(task_type, queue))
 
 
 def task_failed(task_type: str, queue: str, error_type: ErrorType) -> None:
     """A task has ended with an error, and is not tried again."""
-    instruments().failed.add(1, kind_of(task_type, queue) | bounded_error(error_type.value))
+    if (into := instruments()) is not None:
+        into.failed.add(1, kind_of(task_type, queue) | bounded_error(error_type.value))

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from taskline_service.option_values import ListenAddress
+from taskline_service.telemetry.instruments import instruments
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def _install_traces(resource: Resource, exporter: SpanExporter) -> Callable[[], 
 def _install_metrics(resource: Resource, readers: list[MetricReader]) -> Callable[[], None]:
     provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
+    instruments()  # so that what is read when it is collected can be, before anything happens
     return provider.shutdown
 
 

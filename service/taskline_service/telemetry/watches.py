@@ -10,14 +10,18 @@ from taskline_service.telemetry.instruments import instruments
 def watching() -> Iterator[None]:
     """Around a stream."""
     # The same to the end, whatever is installed meanwhile.
-    watches = instruments().watches
-    watches.add(1)
+    into = instruments()
+    if into is None:
+        yield
+        return
+    into.watches.add(1)
     try:
         yield
     finally:
-        watches.add(-1)
+        into.watches.add(-1)
 
 
 def conflated() -> None:
     """A watcher is not told of some progress, because there is later progress."""
-    instruments().conflated.add(1)
+    if (into := instruments()) is not None:
+        into.conflated.add(1)
