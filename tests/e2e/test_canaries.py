@@ -1,12 +1,7 @@
 """What tasks are given stays out of logs, spans, metrics and error details."""
 
-import asyncio
 import json
-import os
 import re
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +11,21 @@ import pytest
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
-from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
+from taskline_service.store import TaskStore
 from taskline_service.store.values import NewTask
 from taskline_service.task import TaskSpec
-from tests.census import remove_keys
-from tests.requirements.shell import ROOT, TASKLINE
+from tests.observed import observed
 
 State = task_pb2.Task
 CANARY = "canary-7d1f"
 SHOWN = "marked-5b2e"
 
 
-class Served:
-    """A server with a worker, everything it logs, traces and measures on standard error."""
+class Caller:
+    """Calls the server, and keeps what it was told of calls that were refused."""
 
-    def __init__(self, address: str, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.channel = grpc.aio.insecure_channel(address)
-        self.stub = TaskServiceStub(self.channel)
-        # What callers were told of calls that were refused.
+    def __init__(self, stub: TaskServiceStub) -> None:
+        self.stub = stub
         self.refusals: list[str] = []
 
     async def run(self, task_type: str, **task_input: Any) -> pb.GetResultResponse:
@@ -61,43 +52,18 @@ class Served:
         self.refusals.append(f"{error.code()} {error.details()} {error.trailing_metadata()!r}")
 
 
-@asynccontextmanager
-async def serving(redis_url: str, namespace: str, log: Path) -> AsyncIterator[Served]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TASKLINE_")}
-    stderr = log.open("wb")
-    process = await asyncio.create_subprocess_exec(
-        TASKLINE,
-        *("serve", "--tasks", "tests.e2e.canary_tasks:tasks", "--listen", "127.0.0.1:0"),
-        *("--redis-url", redis_url, "--namespace", namespace, "--lease", "1", "--grace", "1"),
-        *("--max-lost", "1", "--log-level", "debug", "--log-format", "json"),
-        cwd=ROOT,
-        env={**own, "OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=stderr,
-    )
-    stderr.close()
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        ready = (await process.stdout.readline()).decode()
-    served = Served(ready.split()[-1], process)
-    try:
-        yield served
-    finally:
-        await served.channel.close()
-        process.terminate()
-        await process.wait()
-
-
 @pytest.mark.timeout(120)
 async def test_d34_d37_a_secret_is_in_no_log_span_metric_or_error_detail(
     redis_url: str, tmp_path: Path
 ) -> None:
-    namespace = f"test-{secrets.token_hex(4)}"
-    async with Redis(parse_redis_url(redis_url)) as redis:
-        keys = Keys(namespace)
-        async with serving(redis_url, namespace, tmp_path / "log") as served:
-            await _every_path(served, TaskStore(redis, keys))
-        await remove_keys(redis, keys)
+    options = (
+        *("--tasks", "tests.e2e.canary_tasks:tasks", "--log-level", "debug"),
+        *("--lease", "1", "--max-lost", "1"),
+    )
+    exporters = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"}
+    async with observed(redis_url, tmp_path / "log", *options, environment=exporters) as served:
+        caller = Caller(served.stub)
+        await _every_path(caller, served.store)
     told = (tmp_path / "log").read_text("utf-8")
 
     # What is marked is there, and so is what would have let a secret out.
@@ -110,17 +76,17 @@ async def test_d34_d37_a_secret_is_in_no_log_span_metric_or_error_detail(
     assert "the input does not fit: input.secret" in told
     assert '"name": "process default"' in told
     assert '"name": "taskline.task.failed"' in told
-    assert len(served.refusals) == 5
-    for text in (told, *served.refusals):
+    assert len(caller.refusals) == 5
+    for text in (told, *caller.refusals):
         found = [line for line in text.splitlines() if CANARY in line]
         assert found == []
 
 
-async def _every_path(served: Served, store: TaskStore) -> None:
+async def _every_path(caller: Caller, store: TaskStore) -> None:
     ended = {
-        "tell": await served.run("canary.tell", number=SHOWN, secret=CANARY),
-        "order": await served.run("canary.order", number=7, secret=CANARY),
-        "child": await served.run("canary.child", secret=CANARY),
+        "tell": await caller.run("canary.tell", number=SHOWN, secret=CANARY),
+        "order": await caller.run("canary.order", number=7, secret=CANARY),
+        "child": await caller.run("canary.child", secret=CANARY),
     }
     assert {name: answer.task.state for name, answer in ended.items()} == dict.fromkeys(
         ended, State.STATE_COMPLETED
@@ -128,35 +94,35 @@ async def _every_path(served: Served, store: TaskStore) -> None:
     # Its caller gets it back: as a result, as a message with a traceback, as progress.
     assert ended["order"].result.json.string_value == CANARY
     failures = {
-        task_type: (await served.run(f"canary.{task_type}", secret=CANARY)).error
+        task_type: (await caller.run(f"canary.{task_type}", secret=CANARY)).error
         for task_type in ("fails", "child_fails", "unwritable", "wrong_type", "slow")
     }
     assert failures["fails"].message == failures["child_fails"].message == CANARY
     assert CANARY in failures["fails"].traceback
     for task_type in ("unwritable", "wrong_type"):
         assert CANARY not in failures[task_type].message + failures[task_type].traceback
-    await _cancelled(served)
-    await _lost(served)
-    await _refused_by_the_worker(served, store)
-    await _refused_calls(served)
+    await _cancelled(caller)
+    await _lost(caller)
+    await _refused_by_the_worker(caller, store)
+    await _refused_calls(caller)
 
 
-async def _cancelled(served: Served) -> None:
-    task = await served.enqueue("canary.waits", secret=CANARY)
-    async for event in served.stub.Watch(pb.WatchRequest(task_ids=[task.id])):
+async def _cancelled(caller: Caller) -> None:
+    task = await caller.enqueue("canary.waits", secret=CANARY)
+    async for event in caller.stub.Watch(pb.WatchRequest(task_ids=[task.id])):
         if event.HasField("progress") or event.snapshot.task.progress.message:
             break
-    await served.stub.CancelTask(pb.CancelTaskRequest(task_id=task.id, reason=CANARY))
-    assert (await served.result(task.id)).task.state == State.STATE_CANCELLED
+    await caller.stub.CancelTask(pb.CancelTaskRequest(task_id=task.id, reason=CANARY))
+    assert (await caller.result(task.id)).task.state == State.STATE_CANCELLED
 
 
-async def _lost(served: Served) -> None:
+async def _lost(caller: Caller) -> None:
     for task_type in ("canary.child_dies", "canary.kills_worker"):
-        error = (await served.run(task_type, secret=CANARY)).error
+        error = (await caller.run(task_type, secret=CANARY)).error
         assert error.error_type == task_pb2.TaskError.TYPE_WORKER_LOST
 
 
-async def _refused_by_the_worker(served: Served, store: TaskStore) -> None:
+async def _refused_by_the_worker(caller: Caller, store: TaskStore) -> None:
     """As if a server without the code had taken them."""
     for kind in ("refused", "broken"):
         task_input = json.dumps({"number": 1, "secret": kind + CANARY}).encode()
@@ -164,18 +130,18 @@ async def _refused_by_the_worker(served: Served, store: TaskStore) -> None:
             id=kind, uid=kind, task_type="canary.order", queue="default", input=task_input
         )
         await store.enqueue([NewTask(spec=spec)])
-        assert (await served.result(kind)).task.state == State.STATE_FAILED
+        assert (await caller.result(kind)).task.state == State.STATE_FAILED
 
 
-async def _refused_calls(served: Served) -> None:
-    stub = served.stub
+async def _refused_calls(caller: Caller) -> None:
+    stub = caller.stub
     wrong = task_pb2.Payload(json_bytes=json.dumps({"number": CANARY, "secret": CANARY}).encode())
-    await served.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.order", input=wrong)))
+    await caller.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.order", input=wrong)))
     broken = task_pb2.Payload(json_bytes=b'{"secret": "%b' % CANARY.encode())
-    await served.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.child", input=broken)))
-    await served.refused(stub.ListTasks(pb.ListTasksRequest(page_token=CANARY)))
-    await served.refused(stub.Watch(pb.WatchRequest(task_ids=["refused"], resume_token=CANARY)))
+    await caller.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.child", input=broken)))
+    await caller.refused(stub.ListTasks(pb.ListTasksRequest(page_token=CANARY)))
+    await caller.refused(stub.Watch(pb.WatchRequest(task_ids=["refused"], resume_token=CANARY)))
     labels = {f"{CANARY} ": CANARY}
-    await served.refused(
+    await caller.refused(
         stub.Enqueue(pb.EnqueueRequest(task_type="canary.child", input=wrong, labels=labels))
     )
