@@ -1,7 +1,8 @@
 """Counts how tasks end, each once: by the process whose move it was."""
 
 from taskline_service.task import ErrorType
-from taskline_service.telemetry.bounded import bounded_error, kind_of
+from taskline_service.telemetry import names
+from taskline_service.telemetry.bounded import kind_of
 from taskline_service.telemetry.instruments import instruments
 
 
@@ -14,4 +15,4 @@ def task_completed(task_type: str, queue: str) -> None:
 def task_failed(task_type: str, queue: str, error_type: ErrorType) -> None:
     """A task has ended with an error, and is not tried again."""
     if (into := instruments()) is not None:
-        into.failed.add(1, kind_of(task_type, queue) | bounded_error(error_type.value))
+        into.failed.add(1, kind_of(task_type, queue) | {names.ERROR_TYPE: error_type.value})

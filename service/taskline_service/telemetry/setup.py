@@ -69,8 +69,15 @@ def setup(
 def _check_prometheus(environ: Mapping[str, str]) -> None:
     if _is_disabled(environ):
         raise WrongOption("--metrics-listen", "contradicts OTEL_SDK_DISABLED=true")
-    if importlib.util.find_spec("opentelemetry.exporter.prometheus") is None:
+    if not _has_exporter_for_prometheus():
         raise WrongOption("--metrics-listen", "needs pip install 'taskline[prometheus]'")
+
+
+def _has_exporter_for_prometheus() -> bool:
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.prometheus") is not None
+    except ModuleNotFoundError:  # not even the package above it
+        return False
 
 
 def _is_disabled(environ: Mapping[str, str]) -> bool:
