@@ -20,9 +20,8 @@ from taskline_service.queue_order import QueueChoice
 from taskline_service.rpc import RpcServer
 from taskline_service.rpc.subtasks import SubtaskAnswers
 from taskline_service.store import RedisAddress, TaskStore
-from taskline_service.task import Claim
+from taskline_service.telemetry.working import WorkerTelemetry
 from taskline_service.upkeep import Upkeep
-from taskline_service.work import traced
 from taskline_service.worker import Worker
 
 LEASE = timedelta(seconds=5)
@@ -65,7 +64,9 @@ class Stack:
         tasks = TaskRegistry()
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            upkeep = group.create_task(Upkeep(store, hold=hold).run())
+            upkeep = group.create_task(
+                Upkeep(store, hold=hold, on_failed=telemetry.task_failed).run()
+            )
             stack.callback(upkeep.cancel)
             server = RpcServer(store, redis, tasks, sizes=sizes, longest_wait=longest_wait)
             port = await stack.enter_async_context(server.serving("127.0.0.1:0"))
@@ -107,9 +108,8 @@ class Stack:
             concurrency=concurrency,
             lease=lease,
             max_result_size=self.sizes.max_result,
-            around_attempt=lambda claim: _traced(claim, worker_id),
             tasks_at=tasks_at,
-            trace=telemetry.attempt_trace,
+            observer=WorkerTelemetry(worker_id),
             answers=answers,
         )
         async with asyncio.TaskGroup() as group:
@@ -143,7 +143,3 @@ class Stack:
         finally:
             call.cancel()
         raise AssertionError(f"task {task_id} ended without ever meeting the condition")
-
-
-def _traced(claim: Claim, worker_id: str):  # type: ignore[no-untyped-def]  # as traced()
-    return traced(claim, worker=worker_id)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from taskline_service.tasks import (
         EnqueueOptions,
+        Logged,
         Subtask,
         SubtaskCancelled,
         SubtaskFailed,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EnqueueOptions",
+    "Logged",
     "Subtask",
     "SubtaskCancelled",
     "SubtaskFailed",

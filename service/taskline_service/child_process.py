@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from taskline_service import logs
 from taskline_service.die_with_parent import die_with_parent
 from taskline_service.execution.call import Ended
 from taskline_service.execution.code import Code
@@ -66,6 +67,7 @@ def _serve(parent: Parent) -> None:
     sys.path[:] = hello.sys_path
     # Before the code of the tasks sets up another.
     logging.basicConfig(level=hello.log_level, handlers=[LogToParent(parent)])
+    logging.captureWarnings(True)
     tasks = load_tasks(hello.tasks_at)
     shut_down_telemetry = _set_up_telemetry()
     try:
@@ -151,6 +153,7 @@ class ChildProcess:
     def _answer(self, run: Run) -> Message:
         call = call_from_fields(run.call)
         reports = self._reports = ReportsToParent(self._parent, run.number)
+        logs.bind(run.about)
         definition = self._tasks.get(call.task_type)
         try:
             if definition is None:
@@ -162,6 +165,7 @@ class ChildProcess:
             self._interruptible = False
             ended = None
         reports.flush()
+        logs.bind({})
         with self._lock:
             self._number = 0
         return (

@@ -119,6 +119,24 @@ Level = Annotated[
 ]
 
 
+Format = Annotated[
+    config.LogFormat,
+    typer.Option(
+        envvar="TASKLINE_LOG_FORMAT",
+        help="One line per record: for people, or JSON; auto: for people on a terminal only.",
+    ),
+]
+MetricsListen = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TASKLINE_METRICS_LISTEN",
+        metavar="HOST:PORT",
+        help="Where Prometheus can read metrics; the workers beside a server take the next ports.",
+        show_default="nowhere",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the service's commands; called through the entry point group `taskline.commands`."""
     app.command()(serve)
@@ -192,6 +210,8 @@ def serve(
     record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
     max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     log_level: Level = config.LogLevel.INFO,
+    log_format: Format = config.LogFormat.AUTO,
+    metrics_listen: MetricsListen = None,
 ) -> None:
     """Serve tasks over gRPC, with workers beside the server.
 
@@ -220,6 +240,8 @@ def serve(
             insecure=insecure,
             reflection=reflection,
             log_level=log_level,
+            log_format=log_format,
+            metrics_listen=metrics_listen,
         )
         if not options.workers:
             _refuse_options_of_workers(ctx)
@@ -264,6 +286,8 @@ def worker(
     record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
     max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     log_level: Level = config.LogLevel.INFO,
+    log_format: Format = config.LogFormat.AUTO,
+    metrics_listen: MetricsListen = None,
 ) -> None:
     """Execute tasks from the store of a `taskline serve`.
 
@@ -291,6 +315,8 @@ def worker(
             record_ttl_s=record_ttl,
             max_lost=max_lost,
             log_level=log_level,
+            log_format=log_format,
+            metrics_listen=metrics_listen,
         )
         code = _service_module("work").run(options)
     except config.WrongOption as error:

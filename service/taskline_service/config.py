@@ -11,6 +11,7 @@ from typing import Self
 from taskline_service import limits, option_values
 from taskline_service.option_values import (
     ListenAddress,
+    LogFormat,
     LogLevel,
     ReportFormat,
     StoreChoice,
@@ -21,6 +22,7 @@ from taskline_service.queue_order import QueueChoice
 __all__ = [
     "FsckConfig",
     "ListenAddress",
+    "LogFormat",
     "LogLevel",
     "ReportFormat",
     "ServeConfig",
@@ -72,6 +74,9 @@ class ServeConfig:
     # How long GetResult waits at most.
     longest_wait: timedelta
     log_level: LogLevel
+    log_format: LogFormat
+    # Where metrics can be read; None for nowhere.
+    metrics_listen: ListenAddress | None
 
     @classmethod
     def from_options(
@@ -96,6 +101,8 @@ class ServeConfig:
         insecure: bool = False,
         reflection: bool | None = None,
         log_level: LogLevel = LogLevel.INFO,
+        log_format: LogFormat = LogFormat.AUTO,
+        metrics_listen: str | None = None,
     ) -> Self:
         """Check the options of the command line.
 
@@ -104,13 +111,14 @@ class ServeConfig:
         """
         address = option_values.listen(listen, insecure=insecure)
         result_ttl, record_ttl = option_values.ttls(result_ttl_s, record_ttl_s)
+        beside = option_values.workers(workers, tasks)
         return cls(
             tasks=option_values.tasks(tasks) if tasks is not None else None,
             listen=address,
             reflection=address.loopback if reflection is None else reflection,
             store=StoreChoice.parse(redis_url, data_dir),
             namespace=option_values.namespace(namespace),
-            workers=option_values.workers(workers, tasks),
+            workers=beside,
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),
@@ -122,6 +130,8 @@ class ServeConfig:
             max_queued=option_values.not_negative("--max-queued", max_queued),
             longest_wait=option_values.span("--max-wait", max_wait_s, least=1, most=86400),
             log_level=log_level,
+            log_format=log_format,
+            metrics_listen=option_values.metrics_listen(metrics_listen, workers=beside),
         )
 
 
@@ -146,6 +156,9 @@ class WorkerConfig:
     # Workers that a task may lose before it fails.
     max_lost: int
     log_level: LogLevel
+    log_format: LogFormat
+    # Where metrics can be read; None for nowhere.
+    metrics_listen: ListenAddress | None
 
     @classmethod
     def from_options(
@@ -165,6 +178,8 @@ class WorkerConfig:
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
         max_lost: int = DEFAULT_MAX_LOST,
         log_level: LogLevel = LogLevel.INFO,
+        log_format: LogFormat = LogFormat.AUTO,
+        metrics_listen: str | None = None,
     ) -> Self:
         """Check the options of the command line.
 
@@ -185,6 +200,8 @@ class WorkerConfig:
             record_ttl=record_ttl,
             max_lost=option_values.at_least_one("--max-lost", max_lost),
             log_level=log_level,
+            log_format=log_format,
+            metrics_listen=option_values.metrics_listen(metrics_listen),
         )
 
 

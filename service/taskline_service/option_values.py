@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import math
 import re
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -40,6 +41,20 @@ class LogLevel(StrEnum):
         return logging.getLevelNamesMapping()[self.upper()]
 
 
+class LogFormat(StrEnum):
+    """What a record of the log looks like."""
+
+    # For people on a terminal, for programs elsewhere.
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+    @property
+    def as_json(self) -> bool:
+        """Whether it is for programs."""
+        return self is LogFormat.JSON or (self is LogFormat.AUTO and not sys.stderr.isatty())
+
+
 class ReportFormat(StrEnum):
     """How a report is printed."""
 
@@ -63,14 +78,14 @@ class ListenAddress:
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, option: str = "--listen") -> Self:
         """From HOST:PORT, an IPv6 address in brackets."""
         host, colon, port = text.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
         if not colon or not bare or (":" in bare) != (host != bare):
-            raise WrongOption("--listen", f"{text!r} is not HOST:PORT")
+            raise WrongOption(option, f"{text!r} is not HOST:PORT")
         if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _MAX_PORT:
-            raise WrongOption("--listen", f"{port!r} is not a port from 0 to {_MAX_PORT}")
+            raise WrongOption(option, f"{port!r} is not a port from 0 to {_MAX_PORT}")
         return cls(bare, int(port))
 
     @property
@@ -130,6 +145,19 @@ def listen(text: str, *, insecure: bool) -> ListenAddress:
             f"{address.host} can be reached from other machines, and there are no TLS and no "
             "tokens yet; add --insecure if that network is trusted",
         )
+    return address
+
+
+def metrics_listen(text: str | None, *, workers: int = 0) -> ListenAddress | None:
+    """Where metrics can be read; they hold no ids and no data, so any address will do.
+
+    The workers beside a server need the ports after it.
+    """
+    if text is None:
+        return None
+    address = ListenAddress.parse(text, option="--metrics-listen")
+    if address.port + workers > _MAX_PORT:
+        raise WrongOption("--metrics-listen", f"leaves no ports above for {workers} workers")
     return address
 
 

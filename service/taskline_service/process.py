@@ -15,6 +15,7 @@ from typing import Any
 from taskline_service import logs, telemetry
 from taskline_service.embedded import EmbeddedStoreError
 from taskline_service.errors import StoreUnavailable
+from taskline_service.option_values import ListenAddress
 from taskline_service.store import (
     Directory,
     InvalidRedisUrl,
@@ -49,6 +50,8 @@ def run(
     name: str,
     who: str,
     log_level: int,
+    log_as_json: bool = False,
+    metrics_listen: ListenAddress | None = None,
     expected: tuple[type[Exception], ...] = (),
     unable: int = 1,
 ) -> int:
@@ -61,12 +64,18 @@ def run(
         name: Of the service, in traces.
         who: What this process is, on each line of its log.
         log_level: As `logging` counts.
+        log_as_json: Whether the log is for programs.
+        metrics_listen: Where Prometheus can read metrics; None for nowhere.
         expected: Further exceptions that are told in a line.
         unable: The exit code if it cannot have what it needs.
     """
     told: tuple[type[Exception], ...] = (*_EXPECTED, *expected)
-    logs.configure(log_level, who=who)
-    shut_down_telemetry = telemetry.setup(name)
+    logs.configure(log_level, who=who, as_json=log_as_json)
+    try:
+        shut_down_telemetry = telemetry.setup(name, metrics_listen=metrics_listen)
+    except BaseException:
+        main.close()
+        raise
     code = unable
     try:
         code = _run(main, at_exit=shut_down_telemetry)

@@ -1,11 +1,12 @@
 """`taskline serve`: the store, the gRPC server and the workers beside it, put together."""
 
 import asyncio
+import functools
 import logging
 import os
 from contextlib import AsyncExitStack
 
-from taskline_service import process
+from taskline_service import process, telemetry
 from taskline_service.config import ServeConfig
 from taskline_service.embedded import EmbeddedStore, ServerEnded
 from taskline_service.limits import PayloadSizes
@@ -37,6 +38,8 @@ def run(config: ServeConfig) -> int:
         name="taskline-server",
         who=f"server {os.getpid()}",
         log_level=config.log_level.number,
+        log_as_json=config.log_format.as_json,
+        metrics_listen=config.metrics_listen,
         expected=(PortTaken,),
     )
 
@@ -73,12 +76,13 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             worker_command(config),
             count=config.workers,
             grace=config.grace,
-            environment=worker_environment(config),
+            environment=functools.partial(worker_environment, config),
             longest_silence=longest_silence(config.lease),
         )
         async with asyncio.TaskGroup() as group:
+            upkeep = Upkeep(store, on_failed=telemetry.task_failed)
             unserved = UnservedTypes(Directory(store.redis, store.keys))
-            background = [group.create_task(loop.run()) for loop in (Upkeep(store), unserved)]
+            background = [group.create_task(loop.run()) for loop in (upkeep, unserved)]
             if embedded is not None:
                 background.append(group.create_task(_watch(embedded, supervisor)))
             workers = group.create_task(supervisor.run())

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,12 +58,21 @@ def worker_command(config: ServeConfig) -> tuple[str, ...]:
     command += ["--record-ttl", str(config.record_ttl.total_seconds())]
     command += ["--max-lost", str(config.max_lost)]
     command += ["--log-level", config.log_level.value]
+    command += ["--log-format", config.log_format.value]
     return tuple(command)
 
 
-def worker_environment(config: ServeConfig) -> dict[str, str]:
-    """What a worker needs beside its command line: a URL may hold a password."""
-    return {"TASKLINE_REDIS_URL": config.store.redis_url} if config.store.redis_url else {}
+def worker_environment(config: ServeConfig, number: int) -> dict[str, str]:
+    """What a worker needs beside its command line: a URL may hold a password, and each has a
+    port of its own for its metrics, `number` behind that of the server.
+    """
+    environment = {}
+    if config.store.redis_url:
+        environment["TASKLINE_REDIS_URL"] = config.store.redis_url
+    if (listen := config.metrics_listen) is not None:
+        port = listen.port + number if listen.port else 0
+        environment["TASKLINE_METRICS_LISTEN"] = str(listen.with_port(port))
+    return environment
 
 
 def longest_silence(lease: timedelta) -> timedelta:
@@ -90,7 +99,7 @@ class Supervisor:
         *,
         count: int,
         grace: timedelta,
-        environment: Mapping[str, str] | None = None,
+        environment: Callable[[int], Mapping[str, str]] | None = None,
         longest_silence: timedelta | None = None,
         backoff: Backoff | None = None,
     ) -> None:
@@ -100,7 +109,7 @@ class Supervisor:
             command: What every process runs; handles SIGTERM.
             count: How many of them.
             grace: How long they may go on after SIGTERM; killed 5 s later.
-            environment: Added to that of this process.
+            environment: What is added to that of this process, for each by its number from 1.
             longest_silence: After so long without a sign of life one is replaced; None if
                 they give none.
             backoff: When one that died is started again.
@@ -108,11 +117,7 @@ class Supervisor:
         self._command = tuple(command)
         self._count = count
         self._grace = grace
-        self._environment = {
-            **os.environ,
-            **(environment or {}),
-            PARENT_VARIABLE: str(os.getpid()),
-        }
+        self._environment = environment or (lambda _number: {})
         self._longest_silence = longest_silence
         self._backoff = backoff or Backoff()
         self._stopping = asyncio.Event()
@@ -126,7 +131,7 @@ class Supervisor:
         """
         async with asyncio.TaskGroup() as group:
             for number in range(1, self._count + 1):
-                group.create_task(self._keep_running(f"worker {number}"))
+                group.create_task(self._keep_running(number))
 
     def stop(self) -> None:
         """Have them finish their tasks and end; run() returns when they have."""
@@ -136,12 +141,13 @@ class Supervisor:
         """From now on, end them at once: what they do can no longer be stored."""
         self._abandoned = True
 
-    async def _keep_running(self, name: str) -> None:
+    async def _keep_running(self, number: int) -> None:
+        name = f"worker {number}"
         loop = asyncio.get_running_loop()
         early_deaths = 0
         while not self._stopping.is_set():
             started = loop.time()
-            await self._live(name)
+            await self._live(name, number)
             if self._stopping.is_set():
                 return
             lived = timedelta(seconds=loop.time() - started)
@@ -150,11 +156,11 @@ class Supervisor:
             log.warning("%s: started again in %.1f s", name, delay.total_seconds())
             await self._pause(delay)
 
-    async def _live(self, name: str) -> None:
+    async def _live(self, name: str, number: int) -> None:
         """One life of a process, until it ends or is to stop."""
         with SignsOfLife.expected() as signs:
             try:
-                process = await self._start(signs)
+                process = await self._start(number, signs)
             except OSError as error:
                 # Out of memory or of processes; the next try may be luckier.
                 log.error("%s: cannot be started: %s", name, error)
@@ -174,10 +180,15 @@ class Supervisor:
             process.returncode,
         )
 
-    async def _start(self, signs: SignsOfLife) -> asyncio.subprocess.Process:
+    async def _start(self, number: int, signs: SignsOfLife) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
-            env=self._environment | signs.environment,
+            env={
+                **os.environ,
+                **self._environment(number),
+                **signs.environment,
+                PARENT_VARIABLE: str(os.getpid()),
+            },
             pass_fds=[signs.given],
             stdin=asyncio.subprocess.DEVNULL,
             # Standard output belongs to the server, which prints one line there.

@@ -14,6 +14,7 @@ from taskline_service.errors import TasklineError
 from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Upkept
+from taskline_service.task import ErrorType, TaskState
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,23 @@ RECLAIMS_PER_PASS = 6
 RECLAIM_HOLD = timedelta(seconds=10)
 
 
+OnFailed = Callable[[str, str, ErrorType], None]
+
+
+def _uncounted(_task_type: str, _queue: str, _why: ErrorType) -> None:
+    """Nobody counts."""
+
+
 class Upkeep:
     """Promotes, reclaims and expires tasks, and fails those that waited too long."""
 
-    def __init__(self, store: TaskStore, *, hold: timedelta = RECLAIM_HOLD) -> None:
+    def __init__(
+        self, store: TaskStore, *, hold: timedelta = RECLAIM_HOLD, on_failed: OnFailed = _uncounted
+    ) -> None:
+        """`on_failed` is told the type and queue of each task that fails here, and why."""
         self._store = store
         self._hold = hold
+        self._on_failed = on_failed
         self._nudged = asyncio.Event()
         # What this process schedules may be due soon.
         store.on_scheduled = self._nudged.set
@@ -70,6 +82,8 @@ class Upkeep:
     async def _step(self, move: Callable[[], Awaitable[Upkept]], what: str) -> timedelta | None:
         while True:
             upkept = await move()
+            for task_type, queue in upkept.failed:
+                self._on_failed(task_type, queue, ErrorType.QUEUE_TIMEOUT)
             if upkept.count:
                 log.debug("%d tasks %s", upkept.count, what)
             for task_id in upkept.dangling:
@@ -92,5 +106,13 @@ class Upkeep:
                 reclaimed.task_id,
                 reclaimed.worker,
                 reclaimed.state,
+                extra={
+                    "task_id": reclaimed.task_id,
+                    "task_type": reclaimed.task_type,
+                    "queue": reclaimed.queue,
+                    "worker": reclaimed.worker,
+                },
             )
+            if reclaimed.state is TaskState.FAILED:
+                self._on_failed(reclaimed.task_type, reclaimed.queue, ErrorType.WORKER_LOST)
         return bool(taken_back)

@@ -2,13 +2,10 @@
 
 import asyncio
 import faulthandler
-import functools
 import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from taskline_service import process, telemetry
@@ -16,12 +13,10 @@ from taskline_service.config import WorkerConfig
 from taskline_service.embedded import join
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc.subtasks import SubtaskAnswers
-from taskline_service.store.values import Failure
-from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
+from taskline_service.telemetry.working import WorkerTelemetry
 from taskline_service.upkeep import Upkeep
 from taskline_service.worker import Worker
-from taskline_service.worker.outcomes import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +42,8 @@ def run(config: WorkerConfig) -> int:
         name="taskline-worker",
         who=f"worker {worker_id}",
         log_level=config.log_level.number,
+        log_as_json=config.log_format.as_json,
+        metrics_listen=config.metrics_listen,
     )
 
 
@@ -63,7 +60,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
         record_ttl=config.record_ttl,
         max_lost=config.max_lost,
     ) as (store, address):
-        upkeep = Upkeep(store)
+        upkeep = Upkeep(store, on_failed=telemetry.task_failed)
         answers = SubtaskAnswers(store, address, tasks)
         worker = Worker(
             store,
@@ -75,9 +72,8 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
             concurrency=config.concurrency,
             lease=config.lease,
             max_result_size=config.max_result_size,
-            around_attempt=functools.partial(traced, worker=worker_id),
             tasks_at=config.tasks,
-            trace=telemetry.attempt_trace,
+            observer=WorkerTelemetry(worker_id),
             answers=answers,
             owns_process=True,
         )
@@ -120,27 +116,3 @@ def new_worker_id() -> str:
     """Host, process and four random digits: unique, and people know where to look."""
     host = socket.gethostname()[:_HOST_CHARACTERS]
     return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
-
-
-@contextmanager
-def traced(claim: Claim, *, worker: str) -> Iterator[Callable[[Outcome | None], None]]:
-    """A span around an attempt, which learns how the attempt ended."""
-    first_due_us = claim.create_us + claim.spec.scheduled_ahead // timedelta(microseconds=1)
-    with telemetry.attempt_span(claim, worker, first_schedule_us=first_due_us) as span:
-        yield functools.partial(_tell, span)
-
-
-def _tell(span: telemetry.AttemptSpan, outcome: Outcome | None) -> None:
-    if outcome is None:
-        span.ended(telemetry.Outcome.RELEASED)
-    elif not isinstance(outcome, Failure):
-        span.ended(telemetry.Outcome.COMPLETED)
-    elif outcome.error.error_type is ErrorType.CANCELLED:
-        span.ended(telemetry.Outcome.CANCELLED)
-    else:
-        again = outcome.retry_delay is not None
-        error = outcome.error
-        span.ended(
-            telemetry.Outcome.RETRYING if again else telemetry.Outcome.FAILED,
-            error_type=error.exception_class or error.error_type.value,
-        )

@@ -37,7 +37,7 @@ async def workers(
         command,
         count=count,
         grace=timedelta(0),
-        environment={"TASKLINE_REDIS_URL": redis_url},
+        environment=lambda _number: {"TASKLINE_REDIS_URL": redis_url},
         backoff=Backoff(first=timedelta(milliseconds=100)),
     )
     async with asyncio.TaskGroup() as group:

@@ -198,6 +198,8 @@ SERVICE: dict[str, tuple[Command, Command]] = {
             ("--record-ttl", "999999"),
             ("--max-lost", "5"),
             ("--log-level", "debug"),
+            ("--log-format", "json"),
+            ("--metrics-listen", "127.0.0.1:1"),
         )
     },
     "serve --max-input-size": (SERVE, ("--max-input-size", "600")),

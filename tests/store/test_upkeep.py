@@ -227,7 +227,7 @@ async def test_a_loss_that_a_worker_tells_of_counts_as_one_that_its_lease_tells_
     claim = await claim_one(twice)
     died = TaskError(error_type=ErrorType.WORKER_LOST, message="its process died")
 
-    assert await twice.fail([Failure(claim, died, NO_TIME)]) == [Verdict.OK]
+    assert await twice.fail([Failure(claim, died, NO_TIME)]) == [Verdict.GIVEN_UP]
     assert await twice.fail([Failure(claim, died, NO_TIME)]) == [Verdict.REPEATED]
 
     task = await store.get("a")

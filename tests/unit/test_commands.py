@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from taskline_service import commands
-from taskline_service.config import LogLevel, ServeConfig, WorkerConfig
+from taskline_service.config import LogFormat, LogLevel, ServeConfig, WorkerConfig
 
 
 @pytest.fixture
@@ -96,6 +96,8 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
         "TASKLINE_MAX_QUEUED": "6",
         "TASKLINE_MAX_WAIT": "11",
         "TASKLINE_LOG_LEVEL": "debug",
+        "TASKLINE_LOG_FORMAT": "console",
+        "TASKLINE_METRICS_LISTEN": "127.0.0.1:12",
     }
 
     CliRunner().invoke(app, ["serve"], env=variables)
@@ -118,6 +120,8 @@ def test_every_option_has_an_environment_variable(app: typer.Typer, seen: Seen) 
             max_queued=6,
             max_wait_s=11,
             log_level=LogLevel.DEBUG,
+            log_format=LogFormat.CONSOLE,
+            metrics_listen="127.0.0.1:12",
         )
     ]
 

@@ -7,6 +7,7 @@ import pytest
 from taskline_service.config import (
     FsckConfig,
     ListenAddress,
+    LogFormat,
     LogLevel,
     ServeConfig,
     StoreChoice,
@@ -41,6 +42,8 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         max_queued=0,
         longest_wait=timedelta(minutes=5),
         log_level=LogLevel.INFO,
+        log_format=LogFormat.AUTO,
+        metrics_listen=None,
     )
 
 

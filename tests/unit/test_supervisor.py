@@ -316,9 +316,10 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
     assert command.endswith(
         "worker --tasks examples.tasks:tasks --data-dir /data --namespace blue "
         "--concurrency 4 --lease 5.0 --grace 7.0 "
-        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info"
+        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info "
+        "--log-format auto"
     )
-    assert worker_environment(config) == {}
+    assert worker_environment(config, 1) == {}
 
 
 def test_a_password_does_not_appear_on_a_workers_command_line() -> None:
@@ -326,4 +327,4 @@ def test_a_password_does_not_appear_on_a_workers_command_line() -> None:
     config = ServeConfig.from_options(tasks="m:t", redis_url=url)
 
     assert "secret" not in " ".join(worker_command(config))
-    assert worker_environment(config) == {"TASKLINE_REDIS_URL": url}
+    assert worker_environment(config, 1) == {"TASKLINE_REDIS_URL": url}

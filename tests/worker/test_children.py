@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -328,6 +328,7 @@ async def test_what_still_runs_when_they_are_closed_is_ended(tmp_path: Path) -> 
             self.progressed = asyncio.Event()
 
         def begun(self) -> None: ...
+        def called(self, call: Callable[[], str]) -> None: ...
         def log(self, message: str, percentage: float | None) -> None: ...
         def output(self, data: bytes) -> None: ...
         async def room(self) -> None: ...

@@ -44,6 +44,9 @@ class Reports(Protocol):
     def begun(self) -> None:
         """The code begins to run."""
 
+    def called(self, call: Callable[[], str]) -> None:
+        """What it is called with, in words, as far as that may be logged."""
+
     def progress(self, progress: Progress) -> None:
         """How far it is."""
 

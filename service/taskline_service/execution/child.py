@@ -1,6 +1,7 @@
 """One child process, as its worker sees it."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import signal
@@ -11,11 +12,13 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Self
 
+from taskline_service import logs
 from taskline_service.execution.call import Call, ChildDied, Ended, Reports
 from taskline_service.execution.messages import (
     LENGTH_BYTES,
     Answered,
     Asked,
+    Called,
     Emitted,
     Extended,
     Finished,
@@ -73,7 +76,10 @@ class Child:
         self._ready: asyncio.Future[None] = loop.create_future()
         # How the present call ended; cancelled if it was interrupted.
         self._ended: asyncio.Future[Ended] = loop.create_future()
-        self._life = loop.create_task(self._live(), name=f"child-{process.pid}")
+        # In a context of its own: it is about no task, whichever it was started for.
+        self._life = loop.create_task(
+            self._live(), name=f"child-{process.pid}", context=contextvars.Context()
+        )
 
     @classmethod
     async def start(cls, tasks_at: str) -> Self:
@@ -138,7 +144,7 @@ class Child:
         self._ended = ended = asyncio.get_running_loop().create_future()
         if self._life.done():
             raise ChildDied("the child process was gone already")
-        self._send(Run(self.calls, call_to_fields(call), dict(trace)))
+        self._send(Run(self.calls, call_to_fields(call), dict(trace), dict(logs.about())))
         reports.begun()
         try:
             return await self._see_it_end(call, ended)
@@ -227,7 +233,8 @@ class Child:
                 if logger.isEnabledFor(made.levelno):
                     logger.handle(made)
             case (
-                Progressed(number)
+                Called(number)
+                | Progressed(number)
                 | Logged(number)
                 | Emitted(number)
                 | Extended(number)
@@ -244,6 +251,8 @@ class Child:
         reports = self._reports
         assert reports is not None
         match message:
+            case Called(_, call):
+                reports.called(lambda: call)
             case Progressed(_, progress):
                 reports.progress(progress_from_fields(progress))
             case Logged(_, text, percentage):

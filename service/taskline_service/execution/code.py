@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from taskline_service.execution.call import Call, Ended, Reports, context_of
-from taskline_service.execution.failures import error_from, serialization_error
+from taskline_service.execution.failures import error_from, qualified_name, serialization_error
 from taskline_service.limits import MAX_OUTPUT_BYTES
 from taskline_service.task import ErrorType
 from taskline_service.tasks import (
@@ -69,6 +69,7 @@ class Code:
         """
         context = context_of(self.call, self.reports)
         bound = self.definition.arguments(self.call.input, context)
+        self.reports.called(functools.partial(self.definition.in_words, bound))
         self.clock.start()
         return functools.partial(self.definition.function, *bound.args, **bound.kwargs)
 
@@ -93,10 +94,18 @@ class Code:
         """Ends with what the function raised, or what its values were refused for."""
         took = self.clock.seconds
         if isinstance(error, InputMismatch | ResultNotSerializable | ResultTooLarge):
-            log.warning("task %s: %s", self.call.task_id, error)
+            log.warning("task %s: %s", self.call.task_id, _in_log(error))
             return Ended(took=took, error=serialization_error(error))
         if not self.clock.started:  # such as what the code of a type raises, unlike it should
-            log.error("task %s: could not be executed", self.call.task_id, exc_info=error)
+            kind = qualified_name(type(error))
+            log.error("task %s: its input could not be read: %s", self.call.task_id, kind)
             return Ended(took=took, error=replace(error_from(error), error_type=ErrorType.UNKNOWN))
         retry_after = error.retry_after if isinstance(error, TaskFailure) else None
         return Ended(took=took, error=error_from(error), retry_after=retry_after)
+
+
+def _in_log(error: Exception) -> str:
+    """Without what a type's own code says of an input, which may be the input."""
+    if isinstance(error, InputMismatch):
+        return "the input does not fit: " + ", ".join(each.field for each in error.violations)
+    return str(error)

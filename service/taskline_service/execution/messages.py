@@ -46,6 +46,8 @@ class Run:
     call: dict[str, Any]
     # What propagates the trace of the attempt.
     trace: dict[str, str]
+    # What its log records say of the task.
+    about: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,14 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """It can run tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The code is called, with what may be logged of its arguments."""
+
+    number: int
+    call: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,7 @@ Message = (
     | Stop
     | Answered
     | Ready
+    | Called
     | Progressed
     | Logged
     | Emitted

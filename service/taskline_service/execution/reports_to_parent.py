@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
@@ -12,6 +12,7 @@ from typing import Any
 
 from taskline_service.execution.messages import (
     Asked,
+    Called,
     Emitted,
     Extended,
     Logged,
@@ -22,8 +23,11 @@ from taskline_service.execution.messages import (
     question_to_fields,
 )
 from taskline_service.execution.parent import Parent, ParentGone
+from taskline_service.logs import NamesTask, message_of
 from taskline_service.task import Progress
 from taskline_service.tasks.subtasks import Answer, Question
+
+log = logging.getLogger(__name__)
 
 # The worker writes no more often, so that more would be work for nothing.
 _PROGRESS_EVERY_S = 0.02
@@ -45,6 +49,11 @@ class ReportsToParent:
 
     def begun(self) -> None:
         """The worker knows."""
+
+    def called(self, call: Callable[[], str]) -> None:
+        """Send it at once: what the code logs comes after it."""
+        if log.isEnabledFor(logging.INFO):
+            self._parent.send(Called(self._number, call()))
 
     def progress(self, progress: Progress) -> None:
         """Send it at once if the last one was sent a while ago, otherwise soon."""
@@ -120,6 +129,7 @@ class LogToParent(logging.Handler):
     def __init__(self, parent: Parent) -> None:
         super().__init__()
         self._parent = parent
+        self.addFilter(NamesTask())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one."""
@@ -132,7 +142,7 @@ class LogToParent(logging.Handler):
 
 def _plain(record: logging.LogRecord) -> dict[str, Any]:
     """The record with its text, and without what only this process understands."""
-    text = {"msg": record.getMessage(), "args": None, "exc_info": None}
+    text = {"msg": message_of(record), "args": None, "exc_info": None}
     if record.exc_info and not record.exc_text:
         text["exc_text"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
     return {name: _sendable(value) for name, value in (record.__dict__ | text).items()}

@@ -129,7 +129,8 @@ async def _write(
             replace(new, spec=replace(new.spec, trace=spans.enter_context(_span(new))))
             for new in news
         ]
-        return await store.enqueue(traced, partial=partial)
+        with telemetry.send_operation([new.spec.queue for new in news]):
+            return await store.enqueue(traced, partial=partial)
 
 
 def _span(new: NewTask):  # type: ignore[no-untyped-def]  # what enqueue_span returns

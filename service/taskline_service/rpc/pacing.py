@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from datetime import timedelta
 
+from taskline_service import telemetry
 from taskline_service.store import Event
 from taskline_service.task import Progress
 
@@ -41,6 +42,8 @@ class Pacing:
         held = self._held.pop(event.task_id, None)
         if not isinstance(event.change, Progress):
             return [held[0], event] if held else [event]
+        if held:
+            telemetry.conflated()
         now = self._clock()
         due_at = self._sent_at.get(event.task_id, now - self._interval) + self._interval
         if due_at > now:

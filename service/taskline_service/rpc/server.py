@@ -12,6 +12,7 @@ import grpc.aio
 from taskline.v1 import admin_service_pb2, task_service_pb2
 from taskline.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from taskline.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
+from taskline_service import telemetry
 from taskline_service.errors import TasklineError
 from taskline_service.limits import (
     DEFAULT_SIZES,
@@ -148,7 +149,8 @@ class RpcServer:
             await self._catalog.published()
             await self._server.start()
             try:
-                yield port
+                with telemetry.observed_queues(self._directory.all_queues):
+                    yield port
             finally:
                 await self._server.stop(None)
                 for task in background:

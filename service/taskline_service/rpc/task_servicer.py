@@ -110,9 +110,10 @@ class TaskServicer(TaskServiceServicer):
 
         stream = self._stream([new.spec.id], options)
         try:
-            async with aclosing(stream.events(begin=begin)) as events:
-                async for event in events:
-                    yield event
+            with telemetry.watching():
+                async with aclosing(stream.events(begin=begin)) as events:
+                    async for event in events:
+                        yield event
         except (asyncio.CancelledError, GeneratorExit):
             if request.cancel_on_disconnect and not stream.ended:
                 self._cancel_later(new.spec.id)
@@ -124,7 +125,8 @@ class TaskServicer(TaskServiceServicer):
             spec.queue, spec.id, spec.task_type, trace_context=spec.trace
         ) as trace:
             new = replace(new, spec=replace(spec, trace=trace))
-            (outcome,) = await self._store.enqueue([new])
+            with telemetry.send_operation([spec.queue]):
+                (outcome,) = await self._store.enqueue([new])
         return new, outcome
 
     def _cancel_later(self, task_id: str) -> None:
@@ -165,6 +167,7 @@ class TaskServicer(TaskServiceServicer):
         task, result = await waiting.outcome(
             self._store, self._hub, self._lifetime, task_id, wait=wait or 0.0
         )
+        _tell_of_result(task)
         response = pb.GetResultResponse(task=task_to_pb(task))
         if not task.state.terminal:
             response.wait_timed_out = wait is not None
@@ -199,7 +202,7 @@ class TaskServicer(TaskServiceServicer):
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         self._lifetime.check()
         options = options_of(request)
-        with self._watches.one():
+        with self._watches.one(), telemetry.watching():
             if request.HasField("filter"):
                 follow = self._watch_filter(request, options, context)
             else:
@@ -281,3 +284,17 @@ class TaskServicer(TaskServiceServicer):
         check.raise_if_wrong()
         info = await self._catalog.find(request.name)
         return pb.GetTaskTypeResponse(task_type=task_type_to_pb(info, with_schemas=True))
+
+
+def _tell_of_result(task: Task) -> None:
+    if not log.isEnabledFor(logging.INFO):
+        return
+    about = {
+        "task_id": task.id,
+        "task_type": task.spec.task_type,
+        "queue": task.spec.queue,
+        "state": task.state.value,
+    }
+    if trace_id := telemetry.trace_id_of(task.spec.trace):
+        about["trace_id"] = trace_id
+    log.info("task %s: GetResult: %s", task.id, task.state, extra=about)

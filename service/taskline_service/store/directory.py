@@ -16,6 +16,7 @@ from taskline_service.store.redis import Redis
 
 _LINES_LOOKED_AT = 1000
 _WORKERS_LOOKED_AT = 1000
+_QUEUES_PER_STEP = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,16 @@ class Directory:
     async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
         """Queues by name, those behind `after`."""
         return [_queue(entry) for entry in await self._script("queues", after=after, count=count)]
+
+    async def all_queues(self) -> list[QueueInfo]:
+        """Every queue by name, read in bounded steps."""
+        queues = list[QueueInfo]()
+        while True:
+            after = queues[-1].name if queues else ""
+            page = await self.queues(after=after, count=_QUEUES_PER_STEP)
+            queues += page
+            if len(page) < _QUEUES_PER_STEP:
+                return queues
 
     async def pause(self, queue: str) -> QueueInfo:
         """Hand out no more tasks of a queue, which need not have any yet.

@@ -1,10 +1,12 @@
 """What becomes of tasks by time alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from taskline_service.limits import MAX_SPARED
 from taskline_service.store.chunks import LONG_MOVES_PER_CALL, MOVES_PER_CALL
+from taskline_service.store.keys import split_line
 from taskline_service.store.records import error_to_fields, from_us, to_us
 from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Reclaimed, Upkept
@@ -31,7 +33,8 @@ class Due(Scripted):
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("queue_timeout", args)
-        return _upkept(reply[b"failed"], reply)
+        failed = tuple(split_line(line.decode()) for line in reply[b"failed"])
+        return replace(_upkept(len(failed), reply), failed=failed)
 
     async def reclaim(
         self,
@@ -61,14 +64,13 @@ class Due(Scripted):
         }
         reclaimed = list[Reclaimed]()
         for entry in await self._script("reclaim", args):
-            task_id, worker = entry[b"id"].decode(), entry.get(b"worker")
-            if worker is None:
-                self.damage.found(
-                    f"task {task_id}", "it had a lease, but its record is no such task"
-                )
+            if b"worker" in entry:
+                reclaimed.append(_reclaimed(entry))
             else:
-                state = TaskState(entry[b"state"].decode())
-                reclaimed.append(Reclaimed(task_id, worker.decode(), state))
+                self.damage.found(
+                    f"task {entry[b'id'].decode()}",
+                    "it had a lease, but its record is no such task",
+                )
         return reclaimed
 
     async def expire(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
@@ -80,6 +82,17 @@ class Due(Scripted):
         }
         reply = await self._script("expire", args)
         return _upkept(reply[b"dropped"], reply)
+
+
+def _reclaimed(entry: dict[bytes, bytes]) -> Reclaimed:
+    task_type, queue = split_line(entry[b"line"].decode())
+    return Reclaimed(
+        entry[b"id"].decode(),
+        task_type,
+        queue,
+        entry[b"worker"].decode(),
+        TaskState(entry[b"state"].decode()),
+    )
 
 
 def _upkept(count: int, reply: dict[bytes, Any]) -> Upkept:

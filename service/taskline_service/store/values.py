@@ -74,6 +74,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     REPEATED = "repeated"  # it had been made before; its answer got lost
+    GIVEN_UP = "given up"  # recorded; it was lost too often to be tried again
     LOST = "lost"  # the claim is no longer good
     HELD = "held"
     CANCEL = "cancel"  # held, but the task is to stop
@@ -171,6 +172,8 @@ class Reclaimed:
     """A task taken back from a worker that vanished."""
 
     task_id: str
+    task_type: str
+    queue: str
     worker: str
     state: TaskState
 
@@ -182,3 +185,5 @@ class Upkept:
     count: int
     wait: timedelta | None
     dangling: tuple[str, ...] = ()
+    # Type and queue of each task that failed.
+    failed: tuple[tuple[str, str], ...] = ()

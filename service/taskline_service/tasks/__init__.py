@@ -8,6 +8,7 @@ from taskline_service.tasks.definition import TaskDefinition
 from taskline_service.tasks.details import checked_details
 from taskline_service.tasks.failure import TaskFailure
 from taskline_service.tasks.inputs import InputMismatch, parse_input
+from taskline_service.tasks.logged import Logged
 from taskline_service.tasks.progress import ProgressReporter
 from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
 from taskline_service.tasks.registry import TaskRegistry
@@ -29,6 +30,7 @@ __all__ = [
     "InputMismatch",
     "InputValidator",
     "JsonSchema",
+    "Logged",
     "ProgressReporter",
     "ResultNotSerializable",
     "ResultTooLarge",

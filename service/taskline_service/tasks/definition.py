@@ -109,6 +109,12 @@ class TaskDefinition:
         function.task_input = self.input_of
         function.task_result = self.read_result
 
+    def in_words(self, call: BoundCall | None) -> str:
+        """How the function is called, with what of its arguments may be logged; None: unknown."""
+        if call is None:
+            return self._signature.logged_call.unknown
+        return self._signature.in_words(call)
+
     def violations(self, input: bytes) -> list[FieldViolation]:
         """What is wrong with this input, one for each wrong field; empty if it fits."""
         try:

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import TypedDict, is_typeddict
 
 from taskline_service.tasks.context import TaskContext
+from taskline_service.tasks.logged import LoggedCall
 from taskline_service.tasks.published import JsonSchema
 from taskline_service.tasks.schemas import input_schema
 
@@ -39,6 +40,7 @@ class Signature:
     context: str | None
     # Those of the caller: all but the context.
     parameters: inspect.Signature
+    logged_call: LoggedCall
 
     def input_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the adapter reads these arguments from, as JSON can write it.
@@ -63,6 +65,12 @@ class Signature:
         if self.context is not None:
             kwargs[self.context] = ctx
         return BoundCall(tuple(kwargs.pop(name) for name in self.positional), kwargs)
+
+    def in_words(self, call: BoundCall) -> str:
+        """A bound call, as far as it may be logged."""
+        arguments = dict(zip(self.positional, call.args, strict=False)) | call.kwargs
+        arguments.pop(self.context or "", None)
+        return self.logged_call.text(arguments)
 
 
 def type_hints(function: Callable[..., Any], local_names: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +112,7 @@ def read_signature(function: Callable[..., Any], hints: Mapping[str, Any], title
         positional=positional,
         context=contexts[0].name if contexts else None,
         parameters=inspect.Signature(inputs),
+        logged_call=LoggedCall(function, inputs, hints),
     )
 
 

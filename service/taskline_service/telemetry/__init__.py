@@ -5,17 +5,20 @@ embeds us, has installed an SDK.
 """
 
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
+from taskline_service.telemetry.ends import task_failed
 from taskline_service.telemetry.instruments import observe_damage
+from taskline_service.telemetry.operations import send_operation
 from taskline_service.telemetry.propagation import (
-    attempt_trace,
     current_trace,
     current_trace_id,
     inside,
     trace_id_of,
 )
+from taskline_service.telemetry.queues import observed_queues
 from taskline_service.telemetry.sending import enqueue_span
 from taskline_service.telemetry.server import ServerCall, ServerMethod
 from taskline_service.telemetry.setup import setup
+from taskline_service.telemetry.watches import conflated, watching
 
 __all__ = [
     "AttemptSpan",
@@ -23,12 +26,16 @@ __all__ = [
     "ServerCall",
     "ServerMethod",
     "attempt_span",
-    "attempt_trace",
+    "conflated",
     "current_trace",
     "current_trace_id",
     "enqueue_span",
     "inside",
     "observe_damage",
+    "observed_queues",
+    "send_operation",
     "setup",
+    "task_failed",
     "trace_id_of",
+    "watching",
 ]

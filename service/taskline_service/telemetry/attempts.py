@@ -14,9 +14,10 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 
 from taskline_service.task import Claim
 from taskline_service.telemetry import names
+from taskline_service.telemetry.bounded import bounded_error, kind_of
 from taskline_service.telemetry.instruments import active_tracer, instruments
+from taskline_service.telemetry.messages import message_attributes, message_kind
 from taskline_service.telemetry.propagation import context_of
-from taskline_service.telemetry.sending import message_attributes
 
 # A trace that stays open for hours is dropped by samplers that wait for its end.
 _LONGEST_WAIT_IN_ONE_TRACE = timedelta(minutes=1)
@@ -130,21 +131,21 @@ def _attempt_started(
 
 def _end_attempt(claim: Claim, attempt: AttemptSpan, span: Span, seconds: float) -> None:
     outcome = attempt.outcome or Outcome.COMPLETED
+    _measure(claim, outcome, attempt.error_type, seconds)
     error = {names.ERROR_TYPE: attempt.error_type} if attempt.error_type else {}
-    kind = {
-        names.MESSAGING_SYSTEM: names.SCOPE,
-        names.MESSAGING_OPERATION_NAME: "process",
-        names.MESSAGING_DESTINATION: claim.spec.queue,
-        names.TASK_TYPE: claim.spec.task_type,
-    }
-    recorded = instruments()
-    recorded.process_duration.record(seconds, kind | error)
-    recorded.queue_time.record(_queue_seconds(claim), kind)
-    recorded.attempts.add(1, kind | {names.TASK_OUTCOME: outcome.value})
     span.set_attributes({names.TASK_OUTCOME: outcome.value, **error})
     if error:
         span.set_status(StatusCode.ERROR)
     span.end()
+
+
+def _measure(claim: Claim, outcome: Outcome, error_type: str, seconds: float) -> None:
+    if (into := instruments()) is None:
+        return
+    kind = message_kind("process") | kind_of(claim.spec.task_type, claim.spec.queue)
+    into.process_duration.record(seconds, kind | bounded_error(error_type))
+    into.queue_time.record(_queue_seconds(claim), kind)
+    into.attempts.add(1, kind | {names.TASK_OUTCOME: outcome.value})
 
 
 def _links(creation: Context) -> list[Link]:

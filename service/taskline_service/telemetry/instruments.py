@@ -11,10 +11,11 @@ from opentelemetry.metrics import (
     Histogram,
     MeterProvider,
     Observation,
+    UpDownCounter,
 )
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Tracer, TracerProvider
 
-from taskline_service.telemetry import names
+from taskline_service.telemetry import names, queues
 
 
 def active_tracer() -> Tracer | None:
@@ -35,18 +36,27 @@ class Instruments:
     """The metrics that servers and workers record."""
 
     call_duration: Histogram
+    operation_duration: Histogram
+    sent: Counter
+    consumed: Counter
     process_duration: Histogram
     queue_time: Histogram
     attempts: Counter
+    completed: Counter
+    failed: Counter
+    watches: UpDownCounter
+    conflated: Counter
 
 
-def instruments() -> Instruments:
-    """The instruments; they record nothing while nobody has installed an SDK."""
+def instruments() -> Instruments | None:
+    """The instruments, or None while nobody has installed an SDK."""
     return _instruments_of(metrics.get_meter_provider())
 
 
 @lru_cache(maxsize=1)
-def _instruments_of(provider: MeterProvider) -> Instruments:
+def _instruments_of(provider: MeterProvider) -> Instruments | None:
+    if type(provider).__module__.startswith(metrics.__name__):
+        return None  # the API's own, which records nothing
     meter = provider.get_meter(names.SCOPE, schema_url=names.SCHEMA_URL)
 
     def seconds(name: str, description: str) -> Histogram:
@@ -54,11 +64,28 @@ def _instruments_of(provider: MeterProvider) -> Instruments:
             name, "s", description, explicit_bucket_boundaries_advisory=names.DURATION_BOUNDS
         )
 
+    def counted(name: str, unit: str, description: str) -> Counter:
+        return meter.create_counter(name, unit, description)
+
+    # Read when somebody asks; what they show comes from where observed_queues() was called.
+    meter.create_observable_gauge(
+        names.QUEUE_DEPTH, [queues.depths], "{task}", "Tasks on a queue, by state."
+    )
+    meter.create_observable_gauge(
+        names.QUEUE_OLDEST_AGE, [queues.oldest_ages], "s", "How long the oldest one has waited."
+    )
     return Instruments(
         call_duration=seconds(names.SERVER_CALL_DURATION, "From receiving a call to its end."),
+        operation_duration=seconds(names.OPERATION_DURATION, "Round trips that move tasks."),
+        sent=counted(names.SENT, "{message}", "Tasks handed to the store."),
+        consumed=counted(names.CONSUMED, "{message}", "Tasks given to workers."),
         process_duration=seconds(names.PROCESS_DURATION, "Run time of one attempt."),
         queue_time=seconds(names.QUEUE_TIME, "From being due to the start of an attempt."),
-        attempts=meter.create_counter(names.ATTEMPTS, "{attempt}", "Attempts, by how they ended."),
+        attempts=counted(names.ATTEMPTS, "{attempt}", "Attempts, by how they ended."),
+        completed=counted(names.COMPLETED, "{task}", "Tasks that ended with a result."),
+        failed=counted(names.FAILED, "{task}", "Tasks that ended with an error."),
+        watches=meter.create_up_down_counter(names.WATCHES, "{watch}", "Streams under way."),
+        conflated=counted(names.CONFLATED, "{event}", "Progress overtaken by later progress."),
     )
 
 

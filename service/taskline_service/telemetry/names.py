@@ -27,10 +27,21 @@ TASK_ATTEMPT = "taskline.task.attempt"
 TASK_QUEUE_TIME = "taskline.task.queue_time"
 TASK_OUTCOME = "taskline.task.outcome"
 
+TASK_STATE = "taskline.task.state"
+
 SERVER_CALL_DURATION = "rpc.server.call.duration"
+OPERATION_DURATION = "messaging.client.operation.duration"
+SENT = "messaging.client.sent.messages"
+CONSUMED = "messaging.client.consumed.messages"
 PROCESS_DURATION = "messaging.process.duration"
 QUEUE_TIME = "taskline.task.queue_time"
 ATTEMPTS = "taskline.task.attempts"
+COMPLETED = "taskline.task.completed"
+FAILED = "taskline.task.failed"
+QUEUE_DEPTH = "taskline.queue.depth"
+QUEUE_OLDEST_AGE = "taskline.queue.oldest_age"
+WATCHES = "taskline.watch.active"
+CONFLATED = "taskline.watch.conflated"
 DAMAGED = "taskline.store.damaged"
 
 # Bounds of the histograms, in seconds, as the conventions recommend them.

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 
 from opentelemetry import metrics, trace
@@ -11,11 +12,15 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
     MetricExporter,
+    MetricReader,
     PeriodicExportingMetricReader,
 )
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+from taskline_service.option_values import ListenAddress
+from taskline_service.telemetry.instruments import instruments
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +28,36 @@ _SHUTDOWN_LIMIT_S = 3.0
 
 
 def install(
-    resource_attributes: Mapping[str, str], *, span_exporter: str, metric_exporter: str
+    resource_attributes: Mapping[str, str],
+    *,
+    span_exporter: str,
+    metric_exporter: str,
+    metrics_listen: ListenAddress | None = None,
 ) -> Callable[[], None]:
     """Install providers for the signals whose exporter is not "none".
 
     Returns:
         Sends what is left, and closes the exporters.
+
+    Raises:
+        WrongOption: Metrics cannot be read where `metrics_listen` says.
     """
-    resource = Resource.create(dict(resource_attributes))
+    # Processes of one service count on their own, so each has an id.
+    own = {SERVICE_INSTANCE_ID: str(uuid.uuid4())}
+    resource = Resource.create({**own, **resource_attributes})
     closers: list[Callable[[], None]] = []
     if span_exporter != "none":
         closers.append(_install_traces(resource, _span_exporter(span_exporter)))
+    readers: list[MetricReader] = []
     if metric_exporter != "none":
-        closers.append(_install_metrics(resource, _metric_exporter(metric_exporter)))
+        readers.append(PeriodicExportingMetricReader(_metric_exporter(metric_exporter)))
+    if metrics_listen is not None:
+        # Late, because it is an extra of its own.
+        from taskline_service.telemetry import prometheus
+
+        readers.append(prometheus.reader_at(metrics_listen))
+    if readers:
+        closers.append(_install_metrics(resource, readers))
 
     def shutdown() -> None:
         # Side by side, and no longer than that: an exporter tries again for many seconds
@@ -59,10 +81,10 @@ def _install_traces(resource: Resource, exporter: SpanExporter) -> Callable[[], 
     return provider.shutdown
 
 
-def _install_metrics(resource: Resource, exporter: MetricExporter) -> Callable[[], None]:
-    reader = PeriodicExportingMetricReader(exporter)
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+def _install_metrics(resource: Resource, readers: list[MetricReader]) -> Callable[[], None]:
+    provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
+    instruments()  # so that what is read when it is collected can be, before anything happens
     return provider.shutdown
 
 

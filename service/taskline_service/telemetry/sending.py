@@ -8,6 +8,7 @@ from opentelemetry.trace import Link, SpanKind
 
 from taskline_service.telemetry import names
 from taskline_service.telemetry.instruments import active_tracer
+from taskline_service.telemetry.messages import message_attributes
 from taskline_service.telemetry.propagation import carrier_of, context_of, current_trace
 
 
@@ -48,14 +49,3 @@ def enqueue_span(
         links=[Link(caller)] if own and caller.is_valid else [],
     ):
         yield current_trace()
-
-
-def message_attributes(operation: str, queue: str, task_id: str) -> dict[str, str]:
-    """What tells any message of any system apart."""
-    return {
-        names.MESSAGING_SYSTEM: names.SCOPE,
-        names.MESSAGING_OPERATION_NAME: operation,
-        names.MESSAGING_OPERATION_TYPE: operation,
-        names.MESSAGING_DESTINATION: queue,
-        names.MESSAGING_MESSAGE_ID: task_id,
-    }

@@ -82,8 +82,8 @@ class ServerCall:
         outcome = {names.RPC_STATUS_CODE: code}
         if code in _SERVER_ERRORS:
             outcome[names.ERROR_TYPE] = code
-        duration = perf_counter() - self._start
-        instruments().call_duration.record(duration, self._attributes | outcome)
+        if (into := instruments()) is not None:
+            into.call_duration.record(perf_counter() - self._start, self._attributes | outcome)
         if self._span is None:
             return
         self._span.set_attributes(outcome)

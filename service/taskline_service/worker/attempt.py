@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, assert_never
 
+from taskline_service import logs
 from taskline_service.execution.call import Call, ChildDied, Ended, LeftBehind, Place, Reports
 from taskline_service.execution.failures import error_from
 from taskline_service.retry import attempts_left, delay_after, delay_after_loss
@@ -46,6 +47,8 @@ class Attempt:
     ) -> None:
         self.claim = claim
         self.stop_reason: StopReason | None = None
+        # What log records say of it, once it runs.
+        self.about: logs.TaskFields = {}
         self._place = place
         self._call = call
         self._reports = reports
@@ -78,6 +81,7 @@ class Attempt:
         """
         if self.stop_reason is not None:
             return self.stopped()
+        self.about = logs.about()
         context = contextvars.copy_context()
         context.run(_present.set, self)
         running = asyncio.create_task(

@@ -117,6 +117,7 @@ class LoopWatch:
                 lasts,
                 _about(block.attempt),
                 self._where(),
+                extra=block.attempt.about if block.attempt is not None else None,
             )
         if block.attempt is not None and block.attempt.overdue > 0:
             self._end(block, block.attempt)
@@ -126,7 +127,11 @@ class LoopWatch:
         if not block.to_end:
             block.to_end = True
             attempt.stop(StopReason.TIMEOUT)  # unless it is to stop for another reason
-            log.warning("%s holds up the event loop: it is interrupted", _about(attempt))
+            log.warning(
+                "%s holds up the event loop: it is interrupted",
+                _about(attempt),
+                extra=attempt.about,
+            )
         if self._interrupt is not None and not block.interrupted:
             # At each look: a signal that comes just before a system call does not interrupt it.
             self._interrupt()

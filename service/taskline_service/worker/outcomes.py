@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from taskline_service.store import StoreError, TaskStore
 from taskline_service.store.values import Completion, Failure, Verdict
@@ -17,8 +19,10 @@ Outcome = Completion | Failure
 class OutcomeRecorder:
     """Stores outcomes; whoever hands one in learns what the store said to it."""
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(self, store: TaskStore, *, settled: Callable[[float], None]) -> None:
+        """`settled` is told how long the store took, in seconds."""
         self._store = store
+        self._settled = settled
         self._waiting: list[tuple[Outcome, asyncio.Future[Verdict]]] = []
         self._arrived = asyncio.Event()
 
@@ -45,9 +49,10 @@ class OutcomeRecorder:
         if not mine:
             return
         try:
-            verdicts = await until_stored(
-                lambda: self._store.complete([o for o, _ in mine]), f"{len(mine)} results"
-            )
+            with self._measured():
+                verdicts = await until_stored(
+                    lambda: self._store.complete([o for o, _ in mine]), f"{len(mine)} results"
+                )
         except StoreError as error:
             await self._refused(mine, error)
             return
@@ -58,13 +63,20 @@ class OutcomeRecorder:
         if not mine:
             return
         try:
-            verdicts = await until_stored(
-                lambda: self._store.fail([o for o, _ in mine]), f"{len(mine)} failures"
-            )
+            with self._measured():
+                verdicts = await until_stored(
+                    lambda: self._store.fail([o for o, _ in mine]), f"{len(mine)} failures"
+                )
         except StoreError as error:
             log.error("the store refused %d failures: %s", len(mine), error)
             verdicts = [Verdict.LOST] * len(mine)  # their leases run out, and others get them
         _answer(mine, verdicts)
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        began_at = time.monotonic()
+        yield
+        self._settled(time.monotonic() - began_at)
 
     async def _refused(
         self, batch: Sequence[tuple[Completion, asyncio.Future[Verdict]]], error: StoreError

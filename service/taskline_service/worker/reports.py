@@ -1,12 +1,13 @@
 """What running code tells, handed to those who send it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from taskline_service.task import Claim, Progress
 from taskline_service.tasks.subtasks import Answer, Question
 from taskline_service.worker.asking import Asking
+from taskline_service.worker.narrator import Narrator
 from taskline_service.worker.progress import ProgressSender
 from taskline_service.worker.story import StorySender
 from taskline_service.worker.time_limit import TimeLimit
@@ -19,12 +20,14 @@ class ClaimReports:
         self,
         claim: Claim,
         limit: TimeLimit,
+        narrator: Narrator,
         progress: ProgressSender,
         story: StorySender,
         asking: Asking,
     ) -> None:
         self._claim = claim
         self._limit = limit
+        self._narrator = narrator
         self._progress = progress
         self._story = story
         self._asking = asking
@@ -33,6 +36,10 @@ class ClaimReports:
         """Its time counts from now on."""
         self._limit.begin()
         self._asking.begun()
+
+    def called(self, call: Callable[[], str]) -> None:
+        """Say so in the log."""
+        self._narrator.called(call)
 
     def progress(self, progress: Progress) -> None:
         """Send how far it is."""

@@ -5,10 +5,11 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
+from taskline_service import logs
 from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
 from taskline_service.execution.call import Call
 from taskline_service.execution.children import Children
@@ -25,13 +26,15 @@ from taskline_service.store import (
 )
 from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.values import Failure, Verdict
-from taskline_service.task import Claim, ErrorType, TaskError
+from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
 from taskline_service.worker.asking import Answers, Asking, NoAnswers
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.giving_up import end_process
 from taskline_service.worker.leases import LeaseKeeper
 from taskline_service.worker.loop_watch import LoopWatch
+from taskline_service.worker.narrator import Narrator
+from taskline_service.worker.observer import Observer, Unobserved
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
 from taskline_service.worker.persist import until_stored
 from taskline_service.worker.places import InWorker, Places
@@ -54,18 +57,6 @@ _LAST_CALLS_S = 0.5
 # On top of the lease, so that its tasks are lost anyway: when no Python code could run at all.
 _STANDSTILL = timedelta(minutes=1)
 
-# Wraps the execution of an attempt; is told its outcome, None if the task was given up.
-AroundAttempt = Callable[[Claim], AbstractContextManager[Callable[[Outcome | None], None]]]
-
-
-def _no_trace() -> Mapping[str, str]:
-    return {}
-
-
-@contextlib.contextmanager
-def _nothing_around(_claim: Claim) -> Iterator[Callable[[Outcome | None], None]]:
-    yield lambda _outcome: None
-
 
 class Worker:
     """Executes the tasks of a registry, at most `concurrency` at once."""
@@ -82,9 +73,8 @@ class Worker:
         concurrency: int = 16,
         lease: timedelta = timedelta(seconds=30),
         max_result_size: int = MAX_RESULT_BYTES,
-        around_attempt: AroundAttempt = _nothing_around,
+        observer: Observer | None = None,
         tasks_at: str | None = None,
-        trace: Callable[[], Mapping[str, str]] = _no_trace,
         answers: Answers | None = None,
         owns_process: bool = False,
     ) -> None:
@@ -100,11 +90,9 @@ class Worker:
             concurrency: Tasks at once.
             lease: How long the store waits for a sign of life before it gives a task to another.
             max_result_size: Largest result kept, in bytes.
-            around_attempt: Wraps each execution, as tracing does.
+            observer: Traces and measures; by default nobody does.
             tasks_at: MODULE:ATTRIBUTE of `tasks`, for child processes to import. Without it
                 there are none, and tasks that were lost run beside others.
-            trace: What propagates the trace of an attempt to a child process, and to the tasks
-                that it enqueues.
             answers: What tasks get that enqueue others; without it they cannot.
             owns_process: Whether it may end this process when a task holds up the event loop
                 for good; somebody has to start it again.
@@ -122,9 +110,8 @@ class Worker:
         self._queues = queues
         self._concurrency = concurrency
         self._answers = answers or NoAnswers()
-        self._trace = trace
         self._max_result_size = max_result_size
-        self._around_attempt = around_attempt
+        self._observer = observer or Unobserved()
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._slots = Slots(concurrency, on_free=self._awake.set)
@@ -134,8 +121,10 @@ class Worker:
         self._started_us = time.time_ns() // 1000
         self._progress = ProgressSender(store)
         self._story = StorySender(store)
-        self._outcomes = OutcomeRecorder(store)
-        self._children = None if tasks_at is None else Children(tasks_at, trace=trace)
+        self._outcomes = OutcomeRecorder(store, settled=self._observer.settled)
+        self._children = (
+            None if tasks_at is None else Children(tasks_at, trace=self._observer.trace)
+        )
         self._places = Places(tasks, self._children)
         self._owns_process = owns_process
         self._loop_watch = LoopWatch(
@@ -273,6 +262,8 @@ class Worker:
         self._call = new_call()
         for task_id in dangling:
             self._store.damage.found(f"task {task_id}", "it waited, but its record is no such task")
+        if claims:
+            self._observer.received(claims, time.monotonic() - asked_at)
         self._leases.hold(claims, asked_at)
         return claims
 
@@ -310,44 +301,49 @@ class Worker:
         place = self._places.place_of(claim)
         in_process = not isinstance(place, InWorker)
         slot = Slot(self._slots, claim.spec.task_type, in_process=in_process)
-        asking = Asking(self._answers, slot, self._trace)
-        reports = ClaimReports(claim, limit, self._progress, self._story, asking)
+        asking = Asking(self._answers, slot, self._observer.trace)
+        narrator = Narrator(claim, self._worker_id, lambda: definition.in_words(None))
+        reports = ClaimReports(claim, limit, narrator, self._progress, self._story, asking)
         attempt = Attempt(claim, place, call, reports, limit)
         self._running[claim.task_id] = attempt
-        attempts.create_task(self._execute(attempt, asking), name=f"attempt-{claim.task_id}")
+        execution = self._execute(attempt, narrator, asking)
+        attempts.create_task(execution, name=f"attempt-{claim.task_id}")
 
-    async def _execute(self, attempt: Attempt, asking: Asking) -> None:
+    async def _execute(self, attempt: Attempt, narrator: Narrator, asking: Asking) -> None:
         claim = attempt.claim
         try:
-            with self._around_attempt(claim) as tell:
+            with self._observer.attempt(claim) as observer:
+                narrator.belongs_to(observer.trace_id)
+                # For good: this asyncio task has a context of its own.
+                logs.bind(narrator.about)
                 outcome = await attempt.run()
-                tell(outcome)
+                observer.ended(outcome)
+            narrator.ended()
             await self._story.finish(claim)
             await self._progress.finish(claim)
             if outcome is not None:
-                await self._record(outcome)
+                verdict = await self._outcomes.record(outcome)
+                narrator.recorded(outcome, verdict)
+                self._count(outcome, verdict)
             elif attempt.stop_reason in (StopReason.SHUTDOWN, StopReason.OVERDUE):
                 await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
-                log.info("task %s: attempt %d given back", claim.task_id, claim.attempt)
+                narrator.given_back()
         finally:
             asking.end()
             self._leases.drop(claim)
             del self._running[claim.task_id]
             self._awake.set()
 
-    async def _record(self, outcome: Outcome) -> None:
-        claim = outcome.claim
-        verdict = await self._outcomes.record(outcome)
+    def _count(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Tell of the end of a task."""
         if verdict is Verdict.LOST:
-            log.warning(
-                "task %s: outcome of attempt %d dropped: the task is no longer ours",
-                claim.task_id,
-                claim.attempt,
-            )
-        elif isinstance(outcome, Failure):
-            log.info("%s %s", _about(claim), _how_it_ended(outcome.error))
-        else:
-            log.debug("%s completed", _about(claim))
+            return
+        if not isinstance(outcome, Failure):
+            self._observer.completed(outcome.claim)
+        elif outcome.error.error_type is not ErrorType.CANCELLED and (
+            outcome.retry_delay is None or verdict is Verdict.GIVEN_UP
+        ):
+            self._observer.failed(outcome)
 
     def _on_verdict(self, claim: Claim, verdict: Verdict) -> None:
         """From the thread of the lease keeper."""
@@ -355,7 +351,11 @@ class Worker:
         if attempt is None or attempt.claim is not claim:
             return
         if verdict is Verdict.LOST:
-            log.warning("task %s: attempt %d lost its lease", claim.task_id, claim.attempt)
+            log.warning(
+                "task %s: attempt %d lost its lease",
+                *(claim.task_id, claim.attempt),
+                extra=attempt.about,
+            )
             attempt.stop(StopReason.LOST)
         else:
             attempt.stop(StopReason.CANCEL)
@@ -365,8 +365,8 @@ class Worker:
         if attempt is not None and attempt.claim is claim:
             log.warning(
                 "task %s: attempt %d is stopped: its lease could not be renewed in time",
-                claim.task_id,
-                claim.attempt,
+                *(claim.task_id, claim.attempt),
+                extra=attempt.about,
             )
             attempt.stop(StopReason.OVERDUE)
 
@@ -378,7 +378,12 @@ class Worker:
 
     def _give_up(self, culprit: Attempt) -> None:
         """From the thread of the loop's watch: nothing here will run again."""
-        log.error("%s holds up the event loop, and cannot be stopped", _about(culprit.claim))
+        claim = culprit.claim
+        log.error(
+            "task %s: attempt %d holds up the event loop, and cannot be stopped",
+            *(claim.task_id, claim.attempt),
+            extra=culprit.about,
+        )
         if self._owns_process:
             others = [each.claim for each in self._running.values() if each is not culprit]
             outcome = culprit.stopped(unstoppable=True)
@@ -411,13 +416,3 @@ class Worker:
             draining=self._stopping,
         )
         await self._directory.heartbeat(about, ttl=HEARTBEAT_TTL, leaving=leaving)
-
-
-def _about(claim: Claim) -> str:
-    return f"task {claim.task_id} ({claim.spec.task_type}): attempt {claim.attempt}"
-
-
-def _how_it_ended(error: TaskError) -> str:
-    if error.error_type is ErrorType.CANCELLED:
-        return "cancelled"
-    return f"failed: {error.exception_class or error.error_type.value}"

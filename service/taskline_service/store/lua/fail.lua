@@ -3,7 +3,8 @@
 -- The loss of a child process counts as that of a worker.
 -- args: outcomes = { { id, attempt, nonce, error, traceback, retry_delay (us, nil: never),
 --       unstoppable } }, max_lost, record_ttl (us)
--- Returns per outcome 'ok', 'repeated' (it was recorded before) or 'lost'.
+-- Returns per outcome 'ok', 'given up' (it was lost too often), 'repeated' (it was recorded before)
+-- or 'lost'.
 
 local function record_failure(task, outcome)
   redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'fl', 1)
@@ -26,6 +27,7 @@ for i, outcome in ipairs(args.outcomes) do
     redis.call('ZREM', PREFIX .. 'leases', task.id)
     if outcome.error.type == 'worker_lost' then
       lose(task, outcome.error, outcome.retry_delay, 1)
+      why = task.state == 'FAILED' and 'given up' or nil
     else
       record_failure(task, outcome)
     end

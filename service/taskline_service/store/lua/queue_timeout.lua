@@ -1,9 +1,10 @@
 -- Ends tasks that no worker started in time.
 -- args: count, error, record_ttl (us)
--- Returns { failed, wait (us until the next is due, nil if nothing else waits), dangling = { ids } }.
+-- Returns { failed = { lines }, wait (us until the next is due, nil if nothing else waits),
+-- dangling = { ids } }.
 
 local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'queue_timeouts', '-inf', now, 'LIMIT', 0, args.count)
-local failed, dangling = 0, {}
+local failed, dangling = {}, {}
 for _, id in ipairs(ids) do
   local task = load(id)
   redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
@@ -11,7 +12,7 @@ for _, id in ipairs(ids) do
     take_ready(task)
     refresh(task.line)
     finish_with_error(task, 'FAILED', args.error)
-    failed = failed + 1
+    failed[#failed + 1] = task.line
   else
     dangling[#dangling + 1] = id
   end

@@ -3,7 +3,7 @@
 -- While the store was away nobody could renew. It was, if nobody has called this for a while by
 -- its clock, which may also have been set: workers get `hold` (us) to come back.
 -- args: count, hold, max_lost, max_spared, retry_delay (us), error, record_ttl (us)
--- Returns { { id, worker, state } } of those that were taken back; the id alone of those whose
+-- Returns { { id, line, worker, state } } of those that were taken back; the id alone of those whose
 -- record is gone, damaged or says otherwise.
 
 local LONGEST_SILENCE = 1000000
@@ -56,7 +56,7 @@ for _, id in ipairs(ids) do
     -- Without its nonce the claim is void, whatever the old worker still sends.
     redis.call('HSET', PREFIX .. 't:' .. id, 'no', '')
     lose(task, args.error, args.retry_delay, is_innocent(task) and 0 or 1)
-    reclaimed[#reclaimed + 1] = { id = id, worker = task.worker, state = task.state }
+    reclaimed[#reclaimed + 1] = { id = id, line = task.line, worker = task.worker, state = task.state }
   else
     reclaimed[#reclaimed + 1] = { id = id }
   end
