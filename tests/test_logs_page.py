@@ -56,13 +56,15 @@ async def test_its_table_has_every_field_and_no_other(
     caplog.handler.removeFilter(names_task)
 
     own = [r for r in caplog.records if vars(r).get("task_id") == task.id]
-    fields = {name for r in own for name in json.loads(formats.AsJson().format(r))}
+    as_json = formats.AsJson("worker w")
+    fields = {name for r in own for name in json.loads(as_json.format(r))}
     assert fields | {"trace_id"} == set(FIELDS)
     assert {name for name, on in FIELDS.items() if "in JSON" in on} - {
         "time",
         "level",
         "logger",
         "message",
+        "process",
         "pid",
         "traceback",
     } == formats._SAID

@@ -87,7 +87,8 @@ def test_in_json_it_is_one_line_per_record_and_reads_back_as_it_was() -> None:
     assert len(text.splitlines()) == 6
     # Half of a surrogate pair is all that JSON cannot hold.
     assert said["message"].startswith("task said \0\x1b[31m\x9b1m\u202e\u2028\x7f\r")
-    assert failed["traceback"].endswith("\x07\n2026-01-01 00:00:00,000 ERROR [server 1] root: forged")
+    forged = "2026-01-01 00:00:00,000 ERROR [server 1] root: forged"
+    assert failed["traceback"].endswith(f"\x07\n{forged}")
     assert [key for key in named if key.startswith("key")] != []
     assert child["traceback"].startswith("Traceback\n\0\x1b[31m")
     assert misfit["message"] == "two %s (its arguments do not fit)"

@@ -21,6 +21,7 @@ class ClaimReports:
         claim: Claim,
         limit: TimeLimit,
         narrator: Narrator,
+        *,
         progress: ProgressSender,
         story: StorySender,
         asking: Asking,

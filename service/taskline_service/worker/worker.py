@@ -303,7 +303,9 @@ class Worker:
         slot = Slot(self._slots, claim.spec.task_type, in_process=in_process)
         asking = Asking(self._answers, slot, self._observer.trace)
         narrator = Narrator(claim, self._worker_id, lambda: definition.in_words(None))
-        reports = ClaimReports(claim, limit, narrator, self._progress, self._story, asking)
+        reports = ClaimReports(
+            claim, limit, narrator, progress=self._progress, story=self._story, asking=asking
+        )
         attempt = Attempt(claim, place, call, reports, limit)
         self._running[claim.task_id] = attempt
         execution = self._execute(attempt, narrator, asking)
