@@ -82,7 +82,7 @@ async def _expired(store: TaskStore) -> list[Claim]:
 
 async def _expire_all(store: TaskStore, _: list[Claim]) -> None:
     # First the results go, then the records.
-    while (await store.expire()).wait is not None:
+    while (await store.expire()).count:
         pass
 
 
