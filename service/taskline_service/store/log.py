@@ -55,7 +55,8 @@ class EventLog:
         """Read what came with these events; returns which of them to pass over."""
         passed_over, lost = set[int](), dict[bytes, int]()
         with_content = [fields for fields in events if _has_content(fields)]
-        for chunk in chunks(with_content, most=CONTENTS_PER_CALL):
+        sizes = [fields.get(b"size", 0) for fields in with_content]
+        for chunk in chunks(with_content, sizes, most=CONTENTS_PER_CALL):
             asked = [
                 {name: fields[name] for name in (b"id", b"seq", b"at", b"kind")} for fields in chunk
             ]

@@ -7,7 +7,10 @@ local function event_of(entry)
   if not entry.output then
     return { kind = 'log', content = { message = entry.message, percentage = entry.percentage } }
   end
-  return { kind = 'output', content = { output = #entry.output <= INLINE_BYTES and entry.output or nil } }
+  return {
+    kind = 'output', size = #entry.output,
+    content = { output = #entry.output <= INLINE_BYTES and entry.output or nil },
+  }
 end
 
 local verdicts = {}
