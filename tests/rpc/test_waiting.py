@@ -9,7 +9,10 @@ import pytest
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
-from taskline_service.store import TaskStore
+from taskline_service import TaskRegistry
+from taskline_service.limits import DEFAULT_SIZES
+from taskline_service.rpc import RpcServer
+from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.task import TaskState
 from tests.requirements.wire import State, result_within
 from tests.stack import Stack
@@ -100,3 +103,12 @@ async def end_of(
         if event.HasField("ended"):
             return event.ended.state
     raise AssertionError("it ended without saying how the task did")
+
+
+async def test_a_server_takes_no_call_before_it_hears_of_every_end(store: TaskStore) -> None:
+    nowhere = parse_redis_url("unix:///nowhere/store.sock")
+    server = RpcServer(store, nowhere, TaskRegistry(), sizes=DEFAULT_SIZES)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5), server.serving("127.0.0.1:0"):
+            pass

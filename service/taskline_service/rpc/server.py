@@ -147,6 +147,8 @@ class RpcServer:
             loops = [self._hub.run(), self._catalog.run(), self._watch_store()]
             background = [group.create_task(loop) for loop in loops]
             await self._catalog.published()
+            # Whoever waits for a task, from the first call on, is told of its end.
+            await self._hub.listening()
             await self._server.start()
             try:
                 with telemetry.observed_queues(self._directory.all_queues):
