@@ -24,6 +24,9 @@ class Exit(IntEnum):
     NOT_ALLOWED = 7
 
 
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
 _BY_ERROR: tuple[tuple[type[errors.TasklineError], Exit], ...] = (
     (errors.TaskFailed, Exit.TASK_FAILED),
     (errors.TaskCancelled, Exit.CANCELLED),
@@ -70,6 +73,11 @@ def tell_error(error: errors.TasklineError) -> None:
 def tell(message: str) -> None:
     """One line for people on standard error."""
     print(printable(f"taskline: {message}"), file=sys.stderr)
+
+
+def tell_command(command: str) -> None:
+    """What to type next, on a line of its own, ready to be copied."""
+    print(printable(f"  {command}"), file=sys.stderr)
 
 
 def refuse(message: str) -> NoReturn:
