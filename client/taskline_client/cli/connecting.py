@@ -32,6 +32,7 @@ def run_connected(
             code = asyncio.run(_run(address, work, within))
         except KeyboardInterrupt:
             code = INTERRUPTED
+        sys.stdout.flush()
     sys.exit(code)
 
 

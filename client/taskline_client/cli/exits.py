@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
 
 from taskline_client import errors
+from taskline_client.cli.streams import end_for_reader
 from taskline_client.cli.text import printable
 from taskline_client.types import TaskState
 
@@ -60,6 +60,8 @@ def errors_told() -> Iterator[None]:
     except errors.TasklineError as error:
         tell_error(error)
         sys.exit(exit_code_of(error))
+    except BrokenPipeError:
+        end_for_reader()
 
 
 def tell_error(error: errors.TasklineError) -> None:
@@ -78,9 +80,3 @@ def tell(message: str) -> None:
 def tell_command(command: str) -> None:
     """What to type next, on a line of its own, ready to be copied."""
     print(printable(f"  {command}"), file=sys.stderr)
-
-
-def refuse(message: str) -> NoReturn:
-    """A wrong way to call the command line."""
-    tell(message)
-    sys.exit(Exit.USAGE)

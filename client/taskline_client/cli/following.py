@@ -97,6 +97,8 @@ def watch(address: str, chosen: Chosen, output: Output, *, timeout: timedelta | 
     followed = Followed(task_ids=_once(chosen.task_ids), tasks=chosen.tasks)
 
     async def work(connection: Connection) -> int:
+        if chosen.tasks is not None and sys.stderr.isatty():
+            tell("watching for tasks that something happens to; Ctrl-C stops it")
         return await follow_tasks(connection, followed, output, timeout=timeout)
 
     run_connected(address, work, timeout=timeout)

@@ -45,8 +45,10 @@ class LiveBoard:
         # Rich draws in a thread of its own.
         self._lock = Lock()
         self._console = Console(file=stream)
+        # Asks this anew each time, also when something is printed above: a task that has
+        # ended must not be drawn once more.
         self._live = Live(
-            get_renderable=self._draw,
+            self,
             console=self._console,
             refresh_per_second=8,
             transient=True,
@@ -92,7 +94,8 @@ class LiveBoard:
             parts.append(Text(printable(task.error.traceback.rstrip())))
         self._console.print(Group(*parts))
 
-    def _draw(self) -> RenderableType:
+    def __rich__(self) -> RenderableType:
+        """The tasks that go on, as many as there is room for."""
         with self._lock:
             # Those that run before those that wait; among equals in the order they came.
             tasks = sorted(self._tasks.values(), key=lambda task: task.state != TaskState.RUNNING)
@@ -106,20 +109,20 @@ class LiveBoard:
 
 
 def block(task: Watched) -> RenderableType:
-    """Three lines: which it is; its state, worker, attempts and times; how far it has come."""
+    """Three lines: which task and attempt; its state, worker and times; how far it has come."""
     name = Text(on_one_line(f"{task.id} {task.task_type}"), style="bold")
-    worker = f"({task.worker})" if task.worker else ""
-    most = f" of {task.max_attempts}" if task.max_attempts > 0 else ""
-    facts = [
-        f"attempt {task.attempts}{most}" if task.attempts else "",
+    if task.attempts:
+        most = f"/{task.max_attempts}" if task.max_attempts > 0 else ""
+        name.append(f"  attempt {task.attempts}{most}", style="not bold dim")
+    times = [
         f"due {clock_text(task.schedule_time)}" if _waits(task) and task.schedule_time else "",
         f"started {clock_text(task.start_time)}" if task.start_time else "",
         f"ended {clock_text(task.end_time)}" if task.end_time else "",
         f"updated {clock_text(task.update_time)}" if _goes_on(task) else "",
     ]
     state = Text("  ").append(str(task.state), style=COLOURS.get(task.state, ""))
-    state.append(f" {on_one_line(worker)}" if worker else "")
-    state.append("  " + "  ".join(filter(None, facts)), style="dim")
+    state.append(f" ({on_one_line(task.worker)})" if task.worker else "")
+    state.append("  " + "  ".join(filter(None, times)), style="dim")
     for line in (name, state):
         line.no_wrap, line.overflow = True, "ellipsis"
     return Group(name, state, *([_bar_line(task)] if task.progress or _runs(task) else ()))

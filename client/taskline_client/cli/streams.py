@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import NoReturn
 
 # What a shell reports of a program that was told by a signal that its reader left.
 _READER_LEFT = 128 + 13
@@ -28,13 +29,18 @@ def safe_output() -> Iterator[None]:
             raise
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still in the buffer would be told of at the interpreter's end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_READER_LEFT)
+        end_for_reader()
     except UnicodeEncodeError as error:
         # Outputs take any text: it came from the command line, in another encoding.
         print(f"taskline: {error.object!r} is not valid text", file=sys.stderr)
         sys.exit(_USAGE)
+
+
+def end_for_reader() -> NoReturn:
+    """Nobody reads what this prints any more: end as other programs do."""
+    # What is still in the buffer would be told of at the interpreter's end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(_READER_LEFT)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

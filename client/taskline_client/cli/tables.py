@@ -80,13 +80,12 @@ def rich_table(
     width -= max((bar.width or 0 for bar in bars), default=0)
     shown = _that_fit(columns, clean, width)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_edge=False)
-    spare = width - _width(columns, clean, shown)
+    widths = _widths(columns, clean, shown, width)
     for index in shown:
         column = columns[index]
-        least, natural = _least(columns, clean, index), _natural(columns, clean, index)
         table.add_column(
             column.name,
-            width=min(natural, least + max(spare, 0)),
+            width=widths[index],
             no_wrap=not column.whole,
             overflow="fold" if column.whole else "ellipsis",
         )
@@ -112,8 +111,22 @@ def _that_fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> lis
     return shown
 
 
+def _widths(
+    columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int], width: int
+) -> dict[int, int]:
+    """What is to spare goes to the last column; what is missing, the names pay, and are folded."""
+    widths = {index: _least(columns, rows, index) for index in shown}
+    spare = width - sum(widths.values()) - _GAP * len(shown)
+    for index in shown:
+        if spare < 0 and columns[index].whole:
+            widths[index] = max(widths[index] + spare, _LEAST_WIDTH)
+        if spare > 0 and columns[index].last:
+            widths[index] = min(widths[index] + spare, _natural(columns, rows, index))
+    return widths
+
+
 def _width(columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int]) -> int:
-    """What the table needs at least."""
+    """What the table needs if nothing is folded."""
     return sum(_least(columns, rows, index) + _GAP for index in shown)
 
 

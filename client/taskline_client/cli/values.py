@@ -43,7 +43,12 @@ def instant(text: str) -> datetime:
 
 def instant_or_ago(text: str) -> datetime:
     """A time, or how long ago it was."""
-    return datetime.now(UTC) - span(text) if _SPAN.fullmatch(text) else instant(text)
+    if _SPAN.fullmatch(text):
+        return datetime.now(UTC) - span(text)
+    try:
+        return instant(text)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{error.message}, nor how long ago, such as 2h") from error
 
 
 def state(text: str) -> "TaskState":
