@@ -162,6 +162,17 @@ async def test_stats_count_by_state_and_type(stack: Stack) -> None:
     assert "total" not in json.loads(none.out)
 
 
+async def test_a_task_can_be_checked_without_being_enqueued(stack: Stack) -> None:
+    await ended(stack)
+
+    good = await taskline(stack.address, "enqueue", "text.say", "--validate-only")
+    bad = await taskline(stack.address, "enqueue", "text.say", "no=1", "--validate-only")
+    listed = await taskline(stack.address, "list", "-o", "id")
+
+    assert good == Ran(0, "valid: text.say on queue default\n", "")
+    assert (bad.code, listed.out) == (2, f"{'t' * 128}\n")
+
+
 def test_the_command_line_starts_without_what_only_commands_need() -> None:
     code = "import sys; from taskline_client.cli import app; print(*sys.modules)"
     command = [sys.executable, "-c", code]
