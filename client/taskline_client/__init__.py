@@ -60,10 +60,12 @@ from taskline_client.types import (
 )
 
 if TYPE_CHECKING:
+    from taskline_client.admin import AdminClient
     from taskline_client.client import TaskClient
     from taskline_client.handle import TaskHandle
 
 __all__ = [
+    "AdminClient",
     "Attempt",
     "CallFailed",
     "CallStatus",
@@ -120,7 +122,7 @@ __all__ = [
 ]
 
 # What needs grpc is imported when it is first used: the command line starts without it.
-_LATE = {"TaskClient": "client", "TaskHandle": "handle"}
+_LATE = {"AdminClient": "admin", "TaskClient": "client", "TaskHandle": "handle"}
 
 
 def __getattr__(name: str) -> Any:

@@ -260,8 +260,8 @@ async def test_watch_writes_a_plain_line_per_event(serve: Serve) -> None:
 
     ran = await taskline("watch", "t", address=server.address)
 
-    assert ran.code == 0
-    assert ran.err.splitlines() == [
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
         "t QUEUED demo.sleep",
         "t RUNNING worker=host:7 attempt=1",
         "t 60/100 (60.0%) at 60",
@@ -295,7 +295,7 @@ async def test_watch_draws_a_bar_on_a_terminal(serve: Serve) -> None:
     os.close(theirs)
 
     assert code == 0
-    assert "60/100 (60.0%) at 60" in screen
+    assert "60/100 (60.0%)  at 60" in screen
     assert "t log: [red]half way" in screen
     assert "COMPLETED" in screen
 
@@ -326,8 +326,8 @@ async def test_ctrl_c_stops_watching_and_says_how_to_come_back(serve: Serve) -> 
     server = await serve(Watch=watch)
     command = (sys.executable, "-m", "taskline_client.cli", "watch", "t")
     process = await start(*command, address=server.address)
-    assert process.stderr
-    await process.stderr.readline()
+    assert process.stdout
+    await process.stdout.readline()
 
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
@@ -335,7 +335,7 @@ async def test_ctrl_c_stops_watching_and_says_how_to_come_back(serve: Serve) -> 
     assert process.returncode == 130
     assert err.decode().splitlines() == [
         "taskline: stopped watching; the task goes on. Come back with:",
-        f"taskline:   taskline watch --address {server.address} t",
+        "  taskline watch t",
     ]
     await left.wait()
 
@@ -350,20 +350,22 @@ async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Ser
     first = await serve(Watch=watch)
     command = (sys.executable, "-m", "taskline_client.cli", "watch", "t")
     process = await start(*command, address=first.address)
-    assert process.stderr
-    await process.stderr.readline()
+    assert process.stdout
+    await process.stdout.readline()
 
     await first.stop()
+    assert process.stderr
     gone = (await process.stderr.readline()).decode()
     second = ScriptedServer(first.address, Watch=watch)
     await second.start()
-    _, rest = await process.communicate()
+    rest, back = await process.communicate()
     await second.stop()
 
     assert process.returncode == 0
     assert gone.startswith("taskline: the server is gone (")
     assert gone.endswith("); trying again\n")
-    assert rest.decode().splitlines() == ["taskline: the server is back", "t COMPLETED"]
+    assert back.decode() == "taskline: the server is back\n"
+    assert rest.decode() == "t COMPLETED\n"
 
 
 async def test_run_follows_the_task_and_prints_its_result(serve: Serve) -> None:
@@ -418,11 +420,14 @@ async def test_list_prints_aligned_columns_and_the_next_page(serve: Serve) -> No
     ran = await taskline("list", *options, address=server.address)
 
     assert ran.out.splitlines() == [
-        "ID       TYPE      QUEUE  STATE   ATTEMPTS  PROGRESS  CREATED  ERROR",
-        "long-id  demo.any  q      QUEUED  0",
-        "long-id  demo.any  q      QUEUED  0",
+        "ID       TASK_TYPE  QUEUE  STATE   ATTEMPTS  PROGRESS  CREATE_TIME  ERROR",
+        "long-id  demo.any   q      QUEUED  0",
+        "long-id  demo.any   q      QUEUED  0",
     ]
-    assert ran.err == "taskline: there are more: --page-token more\n"
+    assert ran.err.splitlines() == [
+        "taskline: these are 2; go on with",
+        "  --page-token more",
+    ]
     assert [(request.page_size, request.page_token) for request in requests] == [
         (2, ""),
         (1, "more"),

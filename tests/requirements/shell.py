@@ -2,14 +2,19 @@
 
 import asyncio
 import os
+import pty
+import re
+import signal
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parents[2]
 TASKLINE = Path(sys.executable).with_name("taskline")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _READY = "taskline: serving on "
 
 
@@ -21,19 +26,99 @@ class Ran(NamedTuple):
     err: str
 
 
-async def taskline(address: str, *arguments: str) -> Ran:
+async def taskline(address: str, *arguments: str, **environment: str) -> Ran:
     """Run a client command to its end."""
     process = await asyncio.create_subprocess_exec(
         TASKLINE,
         *arguments,
         "--address",
         address,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
+
+
+class Terminal:
+    """A command on a terminal of its own, 24 lines of 80 characters."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, terminal: int
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._terminal = terminal
+        # All that was written, escape sequences included.
+        self.written = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, address: str, *arguments: str, columns: int = 80, **environment: str
+    ) -> AsyncIterator[Self]:
+        """From its start to its end; killed if the block ends before."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        process = await asyncio.create_subprocess_exec(
+            TASKLINE,
+            *arguments,
+            *("--address", address),
+            env={**os.environ, "TERM": "xterm-256color", **environment},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        reader = asyncio.StreamReader()
+        with os.fdopen(ours, "r+b", buffering=0) as terminal:
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: _Tolerant(reader), terminal
+            )
+            try:
+                yield cls(process, reader, ours)
+            finally:
+                transport.close()
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    def type(self, keys: str) -> None:
+        """As a person does."""
+        os.write(self._terminal, keys.encode())
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    async def until(self, text: str) -> None:
+        """Read on until it is there."""
+        async with asyncio.timeout(30):
+            while text not in self.text:
+                data = await self._reader.read(65536)
+                assert data, f"it ended without {text!r}: {self.text}"
+                self.written += data.decode()
+
+    async def end(self) -> int:
+        """Read to the end; the exit code."""
+        async with asyncio.timeout(30):
+            self.written += (await self._reader.read()).decode()
+            return await self._process.wait()
+
+    @property
+    def text(self) -> str:
+        """What was written, without what steers the terminal."""
+        return _ESCAPES.sub("", self.written).replace("\r\n", "\n")
+
+
+class _Tolerant(asyncio.StreamReaderProtocol):
+    """On Linux, reading a terminal that nobody writes to any more is an error; here its end."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(None if isinstance(exc, OSError) else exc)
 
 
 @asynccontextmanager

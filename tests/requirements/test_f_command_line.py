@@ -14,7 +14,8 @@ from google.protobuf import json_format
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import Ended, Progress, ProgressReported, TaskState, _results, handle
-from taskline_client.cli.live import LiveBoard
+from taskline_client.cli.live import bar_of
+from taskline_client.cli.watched import Watched
 from taskline_service import TaskContext
 from taskline_service.limits import LONGEST_WAIT
 from taskline_service.rpc.interceptor import RpcInterceptor
@@ -102,14 +103,17 @@ def test_f8_4_a_bar_is_full_only_after_a_success(state: TaskState, total: float 
     about: Any = {"task_id": "t", "sequence": 1, "event_time": None, "resume_token": ""}
     current = 100.0 if total and state is TaskState.COMPLETED else 60.0
     share = Progress(current=current, total=total, percentage=0)
-    board = LiveBoard()
+    task = Watched("t", state=TaskState.RUNNING)
 
-    board.show(ProgressReported(**about, progress=share))
-    board.show(Ended(**about, state=state, attempts=1))
+    for event in (
+        ProgressReported(**about, progress=share),
+        Ended(**about, state=state, attempts=1),
+    ):
+        task.learn(event)
 
-    (bar,) = board._progress.tasks
+    bar = bar_of(task)
     expected = 100 if state is TaskState.COMPLETED else 60 if total else 0
-    assert bar.percentage == expected
+    assert (bar.percentage_completed, bar.pulse) == (expected, False)
 
 
 async def test_f12_1_who_watches_is_told_and_never_asks(
@@ -161,7 +165,7 @@ async def test_f12_2_a_watch_whose_connection_breaks_again_and_again_loses_nothi
             cuts += proxy.connections
             proxy.reset()
         steps.put_nowait(6)
-        _, rest = await process.communicate()
+        rest, _ = await process.communicate()
 
     assert cuts >= 3
     assert process.returncode == 0
@@ -222,11 +226,11 @@ async def watching(address: str, task_id: str) -> asyncio.subprocess.Process:
 
 async def lines_until(text: str, process: asyncio.subprocess.Process) -> list[str]:
     """What it prints, up to the first line that has this text."""
-    assert process.stderr
+    assert process.stdout
     lines = list[str]()
     async with asyncio.timeout(20):
         while not lines or text not in lines[-1]:
-            line = (await process.stderr.readline()).decode()
+            line = (await process.stdout.readline()).decode()
             assert line, f"it ended without {text!r}: {lines}"
             lines.append(line.strip())
     return lines

@@ -33,13 +33,17 @@ NO_SERVER = ("--address", "127.0.0.1:1")
 
 def options_of(app: typer.Typer) -> set[str]:
     """Each command with each of its options, as people write them."""
-    group: Any = typer.main.get_command(app)
-    return {
-        f"{name} {option.opts[0]}"
-        for name, command in group.commands.items()
-        for option in command.params
-        if option.opts[0].startswith("-")
-    }
+    return set(_options_below(typer.main.get_command(app), ()))
+
+
+def _options_below(group: Any, path: Command) -> Iterator[str]:
+    for name, command in group.commands.items():
+        here = (*path, name)
+        for option in command.params:
+            if option.opts[0].startswith("-"):
+                yield f"{' '.join(here)} {option.opts[0]}"
+        if hasattr(command, "commands"):
+            yield from _options_below(command, here)
 
 
 # The client's commands, against a server
@@ -68,7 +72,7 @@ def server() -> Iterator[None]:
                     (*SLEEP, "--task-id", "waits"),
                     (*SLEEP, "--task-id", "unwanted"),
                 ):
-                    assert taskline(*args).exit_code == 0
+                    assert taskline(*args, *KEPT).exit_code == 0
                 for ended in ("done", "failed"):
                     taskline("result", ended, "--wait")
                 yield
@@ -79,6 +83,25 @@ def taskline(*args: str) -> Result:
     """A command in this process; what it needs of its environment is there."""
     return CliRunner().invoke(client.app, args)
 
+
+# What a filter finds of the tasks that are there from the start, and of no others.
+KEPT = ("--label", "kept=yes")
+# Of each option of a filter, a value that none of them has.
+FILTERS: dict[str, Command] = {
+    "--queue": ("other",),
+    "--task-type": ("text.count_words",),
+    "--label": ("more=x",),
+    "--min-create-time": ("0s",),
+    "--max-create-time": ("1h",),
+    "--min-end-time": ("0s",),
+    "--max-end-time": ("1h",),
+    "--min-attempts": ("2",),
+    "--error-type": ("timeout",),
+    "--worker": ("nobody",),
+}
+CHANGES = ("cancel", "retry", "delete")
+# A state in which no task is that the change is for.
+NONE_TO = {"cancel": "failed", "retry": "queued", "delete": "queued"}
 
 DIVIDE = ("enqueue", "demo.divide", "dividend=1", "divisor=4")
 SLEEP = ("enqueue", "demo.sleep", "seconds=1", "--delay", "3600")
@@ -105,16 +128,52 @@ CLIENT: dict[str, tuple[Command, Command]] = {
     "run --request-id": (RUN, ("--request-id", "once-2")),
     "run --output": (RUN, ("-o", "id")),
     "run --address": (RUN, NO_SERVER),
+    "enqueue --conflict-policy": (
+        (*DIVIDE, "--task-id", "done"),
+        ("--conflict-policy", "use_existing"),
+    ),
+    "run --conflict-policy": (
+        (*RUN, "--task-id", "done"),
+        ("--conflict-policy", "use_existing"),
+    ),
+    **{
+        f"{command[0]} {option}": (command, (option, value))
+        for command in (DIVIDE, RUN)
+        for option, value in (
+            ("--queue-timeout", "1h"),
+            ("--execution-timeout", "77s"),
+            ("--max-attempts", "7"),
+            ("--initial-backoff", "7s"),
+            ("--max-backoff", "7m"),
+            ("--backoff-multiplier", "3"),
+            ("--result-ttl", "30000d"),
+        )
+    },
+    "enqueue --schedule-time": (DIVIDE, ("--schedule-time", "2099-01-01")),
+    "run --schedule-time": (RUN, ("--schedule-time", "yesterday")),
     "watch --output": (("watch", "done"), ("-o", "id")),
     "watch --address": (("watch", "done"), NO_SERVER),
+    "watch --timeout": (("watch", "waits", "--timeout", "0.2"), ("--timeout", "0.1")),
+    **{
+        f"watch {added[0]}": (("watch", "--timeout", "0.1"), added)
+        for added in (("--queue", "q"), ("--task-type", "t"), ("--label", "a=b"), ("--all",))
+    },
+    "wait --output": (("wait", "done"), ("-o", "id")),
+    "wait --address": (("wait", "done"), NO_SERVER),
+    "wait --timeout": (("wait", "waits", "--timeout", "0.2"), ("--timeout", "0.1")),
     "result --timeout": (("result", "waits"), ("--timeout", "0.1")),
     "result --output": (("result", "done"), ("-o", "id")),
     "result --address": (("result", "done"), NO_SERVER),
     "get --output": (("get", "done"), ("-o", "id")),
     "get --address": (("get", "done"), NO_SERVER),
-    "list --state": (("list", "-o", "id"), ("--state", "failed")),
-    "list --queue": (("list", "-o", "id"), ("--queue", "other")),
-    "list --type": (("list", "-o", "id"), ("--type", "text.count_words")),
+    "events --output": (("events", "done"), ("-o", "id")),
+    "events --address": (("events", "done"), NO_SERVER),
+    "list --state": (("list", "-o", "id", *KEPT), ("--state", "failed")),
+    "list --oldest-first": (("list", "-o", "id", *KEPT), ("--oldest-first",)),
+    **{
+        f"list {option}": (("list", "-o", "id", *KEPT), (option, *value))
+        for option, value in FILTERS.items()
+    },
     "list --limit": (("list", "-o", "id"), ("--limit", "1")),
     "list --page-token": (("list", "-o", "id"), ("--page-token", "bm90aGluZw")),
     "list --output": (("list",), ("-o", "id")),
@@ -122,19 +181,54 @@ CLIENT: dict[str, tuple[Command, Command]] = {
     "cancel --reason": (("cancel", "unwanted"), ("--reason", "x" * 501)),
     "cancel --output": (("cancel", "done"), ("-o", "id")),
     "cancel --address": (("cancel", "done"), NO_SERVER),
+    **{
+        f"{command} {option}": ((command, *KEPT, "--dry-run"), (option, *value))
+        for command in CHANGES
+        for option, value in (FILTERS | {"--state": (NONE_TO[command],)}).items()
+    },
+    **{
+        f"{command} {option}": ((command, *KEPT, "--dry-run"), added)
+        for command in ("retry", "delete")
+        for option, added in (("--output", ("-o", "json")), ("--address", NO_SERVER))
+    },
+    **{
+        f"{command} {option}": (nobody_agrees, (option,))
+        for command in CHANGES
+        for nobody_agrees in [(command, "--label", "kept=no")]
+        for option in ("--dry-run", "--yes")
+    },
+    **{f"{command} --all": ((command, "--dry-run"), ("--all",)) for command in CHANGES},
     "types --output": (("types",), ("-o", "id")),
     "types --address": (("types",), NO_SERVER),
     "stubs --address": (("stubs",), NO_SERVER),
-    "queues --output": (("queues",), ("-o", "id")),
-    "queues --address": (("queues",), NO_SERVER),
+    **{
+        f"{name} {option}": (command, added)
+        for name, command in (
+            ("queues", ("queues",)),
+            ("queues ls", ("queues", "ls")),
+            ("queues pause", ("queues", "pause", "unused")),
+            ("queues resume", ("queues", "resume", "unused")),
+        )
+        for option, added in (("--output", ("-o", "id")), ("--address", NO_SERVER))
+    },
+    "stats --queue": (("stats", "--queue", "nobody", "-o", "json"), ("--queue", "default")),
+    "stats --window": (("stats", "--queue", "nobody"), ("--window", "48h")),
+    "stats --output": (("stats", "--queue", "nobody"), ("-o", "json")),
+    "stats --address": (("stats", "--queue", "nobody"), NO_SERVER),
     "workers --output": (("workers", "-o", "jsonl"), ("-o", "id")),
     "workers --address": (("workers", "-o", "id"), NO_SERVER),
     "version --server": (("version",), ("--server",)),
     "version --output": (("version",), ("-o", "json")),
     "version --address": (("version",), NO_SERVER),
 }
-# It waits for the end of a task, which two waits cannot both do: a test of its own.
-ELSEWHERE = {"result --wait"}
+# What has a test of its own: waits for the end of a task, commands that change nothing, and
+# those whose answers are another one each time.
+ELSEWHERE = {
+    "result --wait",
+    "run --timeout",
+    "enqueue --validate-only",
+    *("top --once", "top --interval", "top --address", "doctor --output", "doctor --address"),
+}
 
 
 def test_f3_3_every_option_of_the_client_is_set_here() -> None:
@@ -165,7 +259,10 @@ def the_task(args: Command) -> Any:
         return args[-1] in taskline("list", "-o", "id").stdout
     (row,) = json.loads(taskline("list", "--limit", "1", "-o", "json").stdout)["tasks"]
     task = json.loads(taskline("get", row["id"], "-o", "json").stdout)["task"]
-    kept = ("taskType", "queue", "priority", "labels", "input")
+    kept = (
+        *("taskType", "queue", "priority", "labels", "input"),
+        *("queueTimeout", "executionTimeout", "maxAttempts", "retryPolicy"),
+    )
     return {name: task.get(name) for name in kept} | {
         "delayed": task["scheduleTime"] != task["createTime"]
     }

@@ -9,31 +9,48 @@ from datetime import timedelta
 from taskline.v1 import task_pb2 as pb
 from taskline_client._connection import Connection
 from taskline_client.cli import traces
-from taskline_client.cli.exits import errors_told
+from taskline_client.cli.exits import INTERRUPTED, errors_told
 from taskline_client.cli.options import Output
 
 # Someone waits at the prompt: no server is an answer too.
 _TIME_TO_CONNECT = timedelta(seconds=5)
 
 
-def run_connected(address: str, work: Callable[[Connection], Awaitable[int]]) -> None:
-    """Run the work of a command, and exit with the code it gives."""
+def run_connected(
+    address: str,
+    work: Callable[[Connection], Awaitable[int]],
+    *,
+    timeout: timedelta | None = None,
+) -> None:
+    """Run the work of a command, and exit with the code it gives.
+
+    The work keeps to its `timeout` itself; no more than that is spent on connecting.
+    """
+    within = min(_TIME_TO_CONNECT, timeout or _TIME_TO_CONNECT)
     with errors_told(), traces.exported():
-        code = asyncio.run(_run(address, work))
+        try:
+            code = asyncio.run(_run(address, work, within))
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        sys.stdout.flush()
     sys.exit(code)
 
 
-async def _run(address: str, work: Callable[[Connection], Awaitable[int]]) -> int:
-    async with connected(address) as connection:
+async def _run(
+    address: str, work: Callable[[Connection], Awaitable[int]], within: timedelta
+) -> int:
+    async with connected(address, within=within) as connection:
         return await work(connection)
 
 
 @asynccontextmanager
-async def connected(address: str) -> AsyncIterator[Connection]:
+async def connected(
+    address: str, *, within: timedelta = _TIME_TO_CONNECT
+) -> AsyncIterator[Connection]:
     """A connection to a server that is there."""
     connection = Connection(address)
     try:
-        await connection.check(within=_TIME_TO_CONNECT)
+        await connection.check(within=within)
         yield connection
     finally:
         await connection.close()

@@ -1,15 +1,17 @@
 """`enqueue` and `run`."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._requests import enqueue_request
 from taskline_client.cli.connecting import payload_format, run_connected
-from taskline_client.cli.exits import Exit
-from taskline_client.cli.following import follow_tasks
+from taskline_client.cli.exits import Exit, tell
+from taskline_client.cli.following import Followed, follow_tasks
 from taskline_client.cli.options import Output
 from taskline_client.cli.results import print_outcome
 from taskline_client.cli.show import print_answer
@@ -26,42 +28,58 @@ class NewTask:
     input: bytes | None
     options: EnqueueOptions
 
-    def request(self) -> service.EnqueueRequest:
+    def request(self, *, validate_only: bool = False) -> service.EnqueueRequest:
         """The input's bytes go out as they came in."""
         request = enqueue_request(EnqueueRequest(self.task_type, options=self.options))
         if self.input is not None:
             request.input.json_bytes = self.input
+        request.validate_only = validate_only
         return request
 
 
-def enqueue(address: str, task: NewTask, output: Output) -> None:
+def enqueue(address: str, task: NewTask, output: Output, *, validate_only: bool) -> None:
     """Print the task's id, or the answer."""
 
     async def work(connection: Connection) -> int:
-        answer = await connection.call(connection.tasks.Enqueue, task.request())
-        print_answer(answer, output, ids=[answer.task.id], table=lambda: _tell_enqueued(answer))
+        request = task.request(validate_only=validate_only)
+        answer = await connection.call(connection.tasks.Enqueue, request)
+        ids = [answer.task.id] if answer.task.id else []
+        print_answer(answer, output, ids=ids, table=lambda: _tell_enqueued(answer))
         return Exit.OK
 
     run_connected(address, work)
 
 
-def run(address: str, task: NewTask, output: Output) -> None:
+def run(address: str, task: NewTask, output: Output, *, timeout: timedelta | None) -> None:
     """Enqueue, follow, and print what the task returned."""
 
     async def work(connection: Connection) -> int:
-        answer = await connection.call(connection.tasks.Enqueue, task.request())
-        task_id = answer.task.id
-        code = await follow_tasks(connection, [task_id], output, enqueued=answer.task)
+        began, request = monotonic(), task.request()
+        try:
+            async with asyncio.timeout(timeout.total_seconds() if timeout else None):
+                answer = await connection.call(connection.tasks.Enqueue, request)
+        except TimeoutError:
+            tell("the server did not answer in time: the task may or may not have been accepted")
+            tell(f"repeat the command with --request-id {request.request_id} to have it once")
+            return Exit.TIMED_OUT
+        followed = Followed(task_ids=[answer.task.id], enqueued=answer.task, stream="stderr")
+        left = timeout - timedelta(seconds=monotonic() - began) if timeout else None
+        code = await follow_tasks(connection, followed, output, timeout=left, asked_for=timeout)
         if output is not Output.TABLE or code != Exit.OK:
             return code
-        request = service.GetResultRequest(task_id=task_id, payload_format=payload_format(output))
-        outcome = await connection.call(connection.tasks.GetResult, request)
+        ask = service.GetResultRequest(
+            task_id=answer.task.id, payload_format=payload_format(output)
+        )
+        outcome = await connection.call(connection.tasks.GetResult, ask)
         return await print_outcome(connection, outcome, output, waited=timedelta())
 
-    run_connected(address, work)
+    run_connected(address, work, timeout=timeout)
 
 
 def _tell_enqueued(answer: service.EnqueueResponse) -> None:
     task: pb.Task = answer.task
+    if not task.id:
+        print(on_one_line(f"valid: {task.task_type} on queue {task.queue}"))
+        return
     verb = "enqueued" if answer.created else "exists"
     print(on_one_line(f"{task.id} {verb}: {task.task_type} on queue {task.queue}"))

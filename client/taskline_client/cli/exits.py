@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
 
 from taskline_client import errors
+from taskline_client.cli.streams import end_for_reader
 from taskline_client.cli.text import printable
 from taskline_client.types import TaskState
 
@@ -22,6 +22,9 @@ class Exit(IntEnum):
     TIMED_OUT = 5
     UNAVAILABLE = 6
     NOT_ALLOWED = 7
+
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 _BY_ERROR: tuple[tuple[type[errors.TasklineError], Exit], ...] = (
@@ -57,6 +60,8 @@ def errors_told() -> Iterator[None]:
     except errors.TasklineError as error:
         tell_error(error)
         sys.exit(exit_code_of(error))
+    except BrokenPipeError:
+        end_for_reader()
 
 
 def tell_error(error: errors.TasklineError) -> None:
@@ -72,7 +77,6 @@ def tell(message: str) -> None:
     print(printable(f"taskline: {message}"), file=sys.stderr)
 
 
-def refuse(message: str) -> NoReturn:
-    """A wrong way to call the command line."""
-    tell(message)
-    sys.exit(Exit.USAGE)
+def tell_command(command: str) -> None:
+    """What to type next, on a line of its own, ready to be copied."""
+    print(printable(f"  {command}"), file=sys.stderr)

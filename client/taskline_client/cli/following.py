@@ -1,25 +1,33 @@
-"""`watch`: follow tasks until they have ended."""
+"""`watch` and `wait`: follow tasks until they have ended."""
 
 import asyncio
+import os
+import shlex
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, Protocol, TextIO
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert_events import event_from
+from taskline_client._requests import task_filter
 from taskline_client._watch import follow
+from taskline_client.cli.choosing import Chosen
 from taskline_client.cli.connecting import payload_format, run_connected
-from taskline_client.cli.exits import Exit, exit_code_for, tell
-from taskline_client.cli.options import Output
+from taskline_client.cli.exits import INTERRUPTED, Exit, exit_code_for, tell, tell_command
+from taskline_client.cli.options import DEFAULT_ADDRESS, Output
 from taskline_client.cli.show import print_ids, print_message
-from taskline_client.cli.text import on_one_line
+from taskline_client.cli.text import counted, on_one_line
+from taskline_client.cli.watched import Watched
 from taskline_client.errors import Unavailable
-from taskline_client.events import Ended, TaskEvent
+from taskline_client.events import TaskEvent
+from taskline_client.requests import TaskFilter
 
-_INTERRUPTED = 130  # what shells expect after Ctrl-C
+_MAX_IDS_TOLD = 5
 
 
 class Board(Protocol):
@@ -29,8 +37,49 @@ class Board(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, event: TaskEvent) -> None:
-        """The event is new."""
+    def show(self, event: TaskEvent, task: Watched) -> None:
+        """The event is new; the task is as it leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """Which tasks, and how they are shown."""
+
+    task_ids: Sequence[str] = ()
+    # Instead of ids.
+    tasks: TaskFilter | None = None
+    # The one task, as the answer to Enqueue had it: then everything since is shown.
+    enqueued: pb.Task | None = None
+    # Standard output is for results, where there are any.
+    stream: Literal["stdout", "stderr"] = "stdout"
+    # Only how the tasks ended.
+    ends_only: bool = False
+
+    def request(self, output: Output) -> service.WatchRequest:
+        """What to ask the server for."""
+        tasks = None if self.tasks is None else task_filter(self.tasks)
+        return service.WatchRequest(
+            task_ids=self.task_ids, filter=tasks, payload_format=payload_format(output)
+        )
+
+
+@dataclass(slots=True)
+class _Course:
+    """What is known of the tasks that are followed."""
+
+    tasks: dict[str, Watched] = field(default_factory=dict)
+    codes: set[Exit] = field(default_factory=set)
+
+    def learn(self, event: TaskEvent) -> Watched:
+        task = self.tasks.setdefault(event.task_id, Watched(event.task_id))
+        task.learn(event)
+        return task
+
+    @property
+    def code(self) -> Exit:
+        """That of the worst end."""
+        worst = (Exit.TASK_FAILED, Exit.CANCELLED)
+        return next((code for code in worst if code in self.codes), Exit.OK)
 
 
 class _Outages:
@@ -43,68 +92,149 @@ class _Outages:
         tell("the server is back")
 
 
-def watch(address: str, task_ids: Sequence[str], output: Output) -> None:
+def watch(address: str, chosen: Chosen, output: Output, *, timeout: timedelta | None) -> None:
     """Show what happens to the tasks; the exit code tells how they ended."""
+    followed = Followed(task_ids=_once(chosen.task_ids), tasks=chosen.tasks)
 
     async def work(connection: Connection) -> int:
-        return await follow_tasks(connection, task_ids, output)
+        if chosen.tasks is not None and sys.stderr.isatty():
+            tell("watching for tasks that something happens to; Ctrl-C stops it")
+        return await follow_tasks(connection, followed, output, timeout=timeout)
 
-    run_connected(address, work)
+    run_connected(address, work, timeout=timeout)
+
+
+def wait(
+    address: str, task_ids: Sequence[str], output: Output, *, timeout: timedelta | None
+) -> None:
+    """Show how the tasks end, each when it does."""
+    followed = Followed(task_ids=_once(task_ids), ends_only=True)
+
+    async def work(connection: Connection) -> int:
+        return await follow_tasks(connection, followed, output, timeout=timeout)
+
+    run_connected(address, work, timeout=timeout)
 
 
 async def follow_tasks(
     connection: Connection,
-    task_ids: Sequence[str],
+    followed: Followed,
     output: Output,
     *,
-    enqueued: pb.Task | None = None,
+    timeout: timedelta | None = None,
+    asked_for: timedelta | None = None,
 ) -> int:
-    """Until all have ended, or Ctrl-C, which stops this and not the tasks.
+    """Until all have ended, the time is over, or Ctrl-C, which stops this and not the tasks.
 
-    Shows what happens from now on; of the one that was just `enqueued`, everything.
+    Args:
+        connection: To the server.
+        followed: Which tasks.
+        output: How events are printed.
+        timeout: None for no limit.
+        asked_for: What people are told of the timeout, if some of it was spent before.
     """
-    request = service.WatchRequest(task_ids=task_ids, payload_format=payload_format(output))
+    course = _Course()
+    watch = follow(connection, followed.request(output), _Outages(), enqueued=followed.enqueued)
     try:
-        return await _show_all(follow(connection, request, _Outages(), enqueued=enqueued), output)
+        async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
+            await _show_all(watch, course, followed, output)
+        return course.code
+    except TimeoutError:
+        _tell_unended(connection, course, followed, asked_for or timeout or timedelta())
+        return Exit.TIMED_OUT
     except asyncio.CancelledError:
-        tell("stopped watching; the task goes on. Come back with:")
-        tell(f"  taskline watch --address {connection.address} {' '.join(task_ids)}")
-        sys.exit(_INTERRUPTED)
+        one = followed.tasks is None and len(followed.task_ids) == 1
+        tell(f"stopped watching; the {'task goes' if one else 'tasks go'} on. Come back with:")
+        tell_command(_way_back(connection, followed))
+        return INTERRUPTED
 
 
-async def _show_all(watch: AsyncGenerator[pb.TaskEvent, None], output: Output) -> int:
-    codes: set[Exit] = set()
-    with _board_for(output) as board:
+async def _show_all(
+    watch: AsyncGenerator[pb.TaskEvent, None], course: _Course, followed: Followed, output: Output
+) -> None:
+    with _board_for(followed, output) as board:
+        show = _printer(board, followed, output)
         async with aclosing(watch) as events:
             async for message in events:
-                _show(message, board, output)
-                if message.WhichOneof("event") == "ended":
-                    codes.add(exit_code_of_end(message))
-    return next((code for code in (Exit.TASK_FAILED, Exit.CANCELLED) if code in codes), Exit.OK)
+                event = event_from(message)
+                task = course.learn(event) if event else None
+                if message.WhichOneof("event") == "ended" and task:
+                    course.codes.add(exit_code_for(task.state))
+                show(message, event, task)
 
 
-def exit_code_of_end(message: pb.TaskEvent) -> Exit:
-    """Of one task's last event."""
-    event = event_from(message)
-    return exit_code_for(event.state) if isinstance(event, Ended) else Exit.OK
+def _printer(
+    board: Board, followed: Followed, output: Output
+) -> Callable[[pb.TaskEvent, TaskEvent | None, Watched | None], None]:
+    """Shows an event in the way that was asked for."""
 
-
-def _show(message: pb.TaskEvent, board: Board, output: Output) -> None:
-    if output in (Output.JSON, Output.JSONL):
-        print_message(message, output)
+    def show(message: pb.TaskEvent, event: TaskEvent | None, task: Watched | None) -> None:
+        ended = message.WhichOneof("event") == "ended"
+        if output is Output.TABLE:
+            if event and task:
+                board.show(event, task)
+        elif output is Output.ID:
+            if ended:
+                print_ids([message.task_id])
+        elif ended or not followed.ends_only:
+            print_message(message, output)
         sys.stdout.flush()
-    elif output is Output.ID and message.WhichOneof("event") == "ended":
-        print_ids([message.task_id])
-    elif output is Output.TABLE and (event := event_from(message)):
-        board.show(event)
+
+    return show
 
 
-def _board_for(output: Output) -> Board:
-    """Bars on a terminal, else a line per event. Standard output is for results."""
-    if output is Output.TABLE and sys.stderr.isatty():
+def _board_for(followed: Followed, output: Output) -> Board:
+    """Bars on a terminal, else a line per event."""
+    stream: TextIO = getattr(sys, followed.stream)
+    if followed.ends_only or output is not Output.TABLE:
+        from taskline_client.cli.lines import EndBoard
+
+        return EndBoard(stream)
+    if stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown"):
         from taskline_client.cli.live import LiveBoard
 
-        return LiveBoard()
+        return LiveBoard(stream)
     from taskline_client.cli.lines import LineBoard
 
-    return LineBoard()
+    return LineBoard(stream)
+
+
+def _tell_unended(
+    connection: Connection, course: _Course, followed: Followed, waited: timedelta
+) -> None:
+    seconds = f"{waited.total_seconds():g} seconds"
+    unended = [task for task in followed.task_ids if not _has_ended(course, task)]
+    if followed.tasks is not None:
+        tell(f"stopped watching after {seconds}")
+        return
+    for task_id in unended[:_MAX_IDS_TOLD]:
+        tell(f"task {task_id} did not complete within {seconds}")
+    if len(unended) > _MAX_IDS_TOLD:
+        tell(f"nor did {counted(len(unended) - _MAX_IDS_TOLD, 'other task')}")
+    first = course.tasks.get(unended[0]) if len(unended) == 1 else None
+    go_on = (
+        "they go" if len(unended) > 1 else f"it is {first.state} and goes" if first else "it goes"
+    )
+    tell(f"{go_on} on. Come back with:")
+    tell_command(_watch_command(connection, unended))
+
+
+def _has_ended(course: _Course, task_id: str) -> bool:
+    task = course.tasks.get(task_id)
+    return task is not None and task.state.terminal
+
+
+def _way_back(connection: Connection, followed: Followed) -> str:
+    if followed.tasks is not None:
+        return shlex.join(["taskline", *sys.argv[1:]])
+    return _watch_command(connection, followed.task_ids)
+
+
+def _watch_command(connection: Connection, task_ids: Sequence[str]) -> str:
+    known = connection.address == os.environ.get("TASKLINE_ADDRESS", DEFAULT_ADDRESS)
+    address = [] if known else ["--address", connection.address]
+    return shlex.join(["taskline", "watch", *address, *task_ids])
+
+
+def _once(task_ids: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(task_ids))

@@ -1,6 +1,5 @@
-"""`get`, `list`, `cancel`, `types`, `queues`, `workers` and `version`."""
+"""`get`, `events`, `list`, `types`, `queues`, `workers` and `version`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taskline.v1 import admin_service_pb2 as admin
@@ -9,13 +8,15 @@ from taskline_client._connection import Connection
 from taskline_client._pages import pages
 from taskline_client._requests import task_filter
 from taskline_client.cli.connecting import payload_format, run_connected
-from taskline_client.cli.exits import Exit, tell
+from taskline_client.cli.exits import Exit, tell, tell_command
 from taskline_client.cli.options import Output
 from taskline_client.cli.show import (
     print_answer,
+    print_events,
     print_message,
     print_queues,
     print_task,
+    print_task_type,
     print_task_types,
     print_tasks,
     print_workers,
@@ -31,6 +32,7 @@ class Listing:
 
     tasks: TaskFilter
     limit: int
+    oldest_first: bool = False
     page_token: str = ""
 
 
@@ -47,22 +49,30 @@ def get(address: str, task_id: str, output: Output) -> None:
     run_connected(address, work)
 
 
-def cancel(address: str, task_ids: Sequence[str], reason: str, output: Output) -> None:
-    """Ask tasks to stop, and print what became of them."""
+def events(address: str, task_id: str, output: Output) -> None:
+    """Print what is recorded of a task, oldest first."""
 
     async def work(connection: Connection) -> int:
-        answers = [
-            await connection.call(
-                connection.tasks.CancelTask,
-                service.CancelTaskRequest(task_id=task_id, reason=reason),
+        async def fetch(token: str) -> service.ListTaskEventsResponse:
+            request = service.ListTaskEventsRequest(
+                task_id=task_id,
+                page_size=_LARGEST_PAGE,
+                page_token=token,
+                payload_format=payload_format(output),
             )
-            for task_id in task_ids
-        ]
-        if output is Output.TABLE:
-            print_tasks([answer.task for answer in answers])
+            return await connection.call(connection.tasks.ListTaskEvents, request)
+
+        found = [event async for page in pages(fetch) for event in page.events]
+        if output is Output.JSONL:
+            for event in found:
+                print_message(event, output)
             return Exit.OK
-        for answer in answers:
-            print_answer(answer, output, ids=[answer.task.id])
+        print_answer(
+            service.ListTaskEventsResponse(events=found),
+            output,
+            ids=[str(event.sequence) for event in found],
+            table=lambda: print_events(found),
+        )
         return Exit.OK
 
     run_connected(address, work)
@@ -78,9 +88,13 @@ def list_tasks(address: str, listing: Listing, output: Output) -> None:
                 print_message(task, output)
         else:
             ids = [task.id for task in answer.tasks]
-            print_answer(answer, output, ids=ids, table=lambda: print_tasks(answer.tasks))
+            print_answer(
+                answer, output, ids=ids, table=lambda: print_tasks(answer.tasks, empty="no tasks")
+            )
         if answer.next_page_token and output is not Output.JSON:
-            tell(f"there are more: --page-token {answer.next_page_token}")
+            total = f" of {answer.total_size}" if answer.HasField("total_size") else ""
+            tell(f"these are {len(answer.tasks)}{total}; go on with")
+            tell_command(f"--page-token {answer.next_page_token}")
         return Exit.OK
 
     run_connected(address, work)
@@ -93,6 +107,7 @@ async def _fetch(
     request = service.ListTasksRequest(
         filter=task_filter(listing.tasks),
         page_token=listing.page_token,
+        order_by="create_time" if listing.oldest_first else "",
         payload_format=payload_format(output),
     )
     whole = service.ListTasksResponse()
@@ -121,6 +136,19 @@ def types(address: str, output: Output) -> None:
             ids=[task_type.name for task_type in found],
             table=lambda: print_task_types(found),
         )
+        return Exit.OK
+
+    run_connected(address, work)
+
+
+def task_type(address: str, name: str, output: Output) -> None:
+    """Print one task type with its schemas."""
+
+    async def work(connection: Connection) -> int:
+        request = service.GetTaskTypeRequest(name=name)
+        answer = await connection.call(connection.tasks.GetTaskType, request)
+        kind = answer.task_type
+        print_answer(answer, output, ids=[kind.name], table=lambda: print_task_type(kind))
         return Exit.OK
 
     run_connected(address, work)

@@ -1,10 +1,17 @@
 """Events as plain lines, for pipes and logs: one each, without colours."""
 
 import json
-import sys
-from typing import Self
+from typing import Self, TextIO
 
-from taskline_client.cli.text import error_text, number, on_one_line, printable, progress_text
+from taskline_client.cli.text import (
+    clock_text,
+    error_text,
+    number,
+    on_one_line,
+    printable,
+    progress_text,
+)
+from taskline_client.cli.watched import Watched
 from taskline_client.events import (
     Ended,
     LogLine,
@@ -18,7 +25,10 @@ from taskline_client.types import Progress, Task
 
 
 class LineBoard:
-    """Writes to standard error; the last line of a failed task brings its traceback."""
+    """Writes a line per event; the last one of a failed task brings its traceback."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
     def __enter__(self) -> Self:
         return self
@@ -26,12 +36,24 @@ class LineBoard:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: TaskEvent) -> None:
+    def show(self, event: TaskEvent, task: Watched) -> None:
         """One line; none for what nobody could read."""
         if text := event_text(event):
-            print(on_one_line(f"{event.task_id} {text}"), file=sys.stderr, flush=True)
+            self._write(on_one_line(f"{event.task_id} {text}"))
         if isinstance(event, Ended) and event.error and event.error.traceback:
-            print(printable(event.error.traceback.rstrip()), file=sys.stderr, flush=True)
+            self._write(printable(event.error.traceback.rstrip()))
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class EndBoard(LineBoard):
+    """Tells only how each task ended."""
+
+    def show(self, event: TaskEvent, task: Watched) -> None:
+        """The line of an end."""
+        if isinstance(event, Ended):
+            self._write(on_one_line(f"{event.task_id} {event_text(event)}"))
 
 
 def event_text(event: TaskEvent) -> str:
@@ -42,12 +64,14 @@ def event_text(event: TaskEvent) -> str:
         case StateChanged():
             return _change_text(event)
         case Ended():
-            return f"{event.state}{f' {error_text(event.error)}' if event.error else ''}"
+            attempts = f" attempts={event.attempts}" if event.attempts > 1 else ""
+            error = f" {error_text(event.error)}" if event.error else ""
+            return f"{event.state}{attempts}{error}"
         case _:
-            return _report_text(event)
+            return report_text(event)
 
 
-def _report_text(event: TaskEvent) -> str:
+def report_text(event: TaskEvent) -> str:
     """What the task itself said while it ran."""
     match event:
         case ProgressReported():
@@ -62,13 +86,15 @@ def _report_text(event: TaskEvent) -> str:
 
 
 def _task_text(task: Task) -> str:
+    started = f" started={clock_text(task.start_time)}" if task.start_time else ""
     progress = f" {_progress_text(task.progress)}" if task.progress else ""
-    return f"{task.state} {task.task_type}{_where(task.worker, task.attempts)}{progress}"
+    where = _where(task.worker, task.attempts)
+    return f"{task.state} {task.task_type}{where}{started}{progress}"
 
 
 def _change_text(event: StateChanged) -> str:
     error = f" after {error_text(event.error)}" if event.error else ""
-    due = f" due={event.schedule_time:%H:%M:%SZ}" if event.schedule_time else ""
+    due = f" due={clock_text(event.schedule_time)}" if event.schedule_time else ""
     return f"{event.state}{_where(event.worker, event.attempts)}{due}{error}"
 
 

@@ -1,110 +1,169 @@
-"""Events on a terminal: a line with a bar per task, redrawn in place."""
+"""Events on a terminal: a few lines with a bar per task, redrawn in place."""
 
-from typing import Self
+from collections import Counter
+from threading import Lock
+from typing import Self, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.progress import TaskID as Row
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
-from taskline_client import types
-from taskline_client.cli.lines import event_text
-from taskline_client.cli.text import on_one_line, printable, progress_text
-from taskline_client.events import (
-    Ended,
-    LogLine,
-    Output,
-    ProgressReported,
-    Snapshot,
-    StateChanged,
-    TaskEvent,
+from taskline_client.cli.lines import report_text
+from taskline_client.cli.text import (
+    clock_text,
+    counted,
+    error_text,
+    on_one_line,
+    printable,
+    progress_text,
 )
+from taskline_client.cli.watched import Watched
+from taskline_client.events import Ended, LogLine, Output, Snapshot, StateChanged, TaskEvent
 from taskline_client.types import TaskState
 
-_COLOURS = {TaskState.COMPLETED: "green", TaskState.FAILED: "red", TaskState.CANCELLED: "yellow"}
+COLOURS = {
+    TaskState.RUNNING: "cyan",
+    TaskState.RETRYING: "yellow",
+    TaskState.COMPLETED: "green",
+    TaskState.FAILED: "red",
+    TaskState.CANCELLED: "magenta",
+}
+_BAR_WIDTH = 24
+_LINES_PER_TASK = 3
+# Below the tasks: how many there are besides, and the cursor's line.
+_LINES_BESIDES = 2
 
 
 class LiveBoard:
-    """Draws on standard error; what tasks say appears above the bars."""
+    """Draws the tasks that go on; those that have ended, and what they said, stay above."""
 
-    def __init__(self) -> None:
-        # Text from tasks is never read as markup.
-        self._progress = Progress(
-            TextColumn("{task.fields[task_id]}", markup=False),
-            TextColumn("{task.fields[state]}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[count]}", markup=False),
-            TextColumn("{task.fields[message]}", markup=False),
-            TextColumn("{task.fields[worker]}", markup=False, style="dim"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
+    def __init__(self, stream: TextIO) -> None:
+        self._tasks: dict[str, Watched] = {}
+        # Rich draws in a thread of its own.
+        self._lock = Lock()
+        self._console = Console(file=stream)
+        # Asks this anew each time, also when something is printed above: a task that has
+        # ended must not be drawn once more.
+        self._live = Live(
+            self,
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._rows: dict[str, Row] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
+        for task in self._tasks.values():  # it is left while they go on
+            self._console.print(block(task))
 
-    def show(self, event: TaskEvent) -> None:
-        """Redraw the task's line, or print above it."""
-        row = self._row_of(event.task_id)
+    def show(self, event: TaskEvent, task: Watched) -> None:
+        """Redraw the task, or print above."""
+        with self._lock:
+            if isinstance(event, Ended):
+                self._tasks.pop(task.id, None)
+            elif not task.state.terminal:
+                self._tasks[task.id] = task
         match event:
-            case Snapshot():
-                self._show_state(row, event.task.state, event.task.worker)
-                if event.task.progress:
-                    self._show_progress(row, event.task.progress)
-            case StateChanged():
-                self._show_state(row, event.state, event.worker)
-                if event.error:
-                    self._say(event)
-            case ProgressReported():
-                self._show_progress(row, event.progress)
-            case LogLine() | Output():
-                self._say(event)
             case Ended():
-                self._end(row, event)
+                self._say_end(task)
+            case StateChanged(error=error) if error:
+                self._say(f"{task.id} attempt {event.attempts} failed: {error_text(error)}")
+            case LogLine() | Output():
+                self._say(f"{task.id} {report_text(event)}")
+            case Snapshot(gap=True):
+                self._say(f"{task.id} log lines and outputs may be missing here")
 
-    def _row_of(self, task_id: str) -> Row:
-        if task_id not in self._rows:
-            self._rows[task_id] = self._progress.add_task(
-                "",
-                total=None,
-                task_id=on_one_line(task_id),
-                state="",
-                count="",
-                message="",
-                worker="",
-            )
-        return self._rows[task_id]
+    def _say(self, text: str) -> None:
+        # Never as markup: it comes from tasks.
+        self._console.print(Text(on_one_line(text)))
 
-    def _show_state(self, row: Row, state: TaskState, worker: str) -> None:
-        colour = _COLOURS.get(state, "cyan")
-        self._progress.update(row, state=f"[{colour}]{state}[/]")
-        if worker:
-            self._progress.update(row, worker=on_one_line(worker))
+    def _say_end(self, task: Watched) -> None:
+        parts: list[RenderableType] = [block(task)]
+        if task.error:
+            parts.append(Text(f"  {error_text(task.error)}", style=COLOURS.get(task.state, "")))
+        if task.error and task.error.traceback:
+            parts.append(Text(printable(task.error.traceback.rstrip())))
+        self._console.print(Group(*parts))
 
-    def _show_progress(self, row: Row, progress: types.Progress) -> None:
-        self._progress.update(
-            row,
-            completed=progress.current,
-            total=progress.total,
-            count=progress_text(progress),
-            message=on_one_line(progress.message),
-        )
+    def __rich__(self) -> RenderableType:
+        """The tasks that go on, as many as there is room for."""
+        with self._lock:
+            # Those that run before those that wait; among equals in the order they came.
+            tasks = sorted(self._tasks.values(), key=lambda task: task.state != TaskState.RUNNING)
+        room = max(1, (self._console.height - _LINES_BESIDES) // _LINES_PER_TASK)
+        shown = [block(task) for task in tasks[:room]]
+        if rest := tasks[room:]:
+            states = Counter(task.state for task in rest)
+            text = ", ".join(f"{count} {state}" for state, count in states.items())
+            shown.append(Text(f"and {counted(len(rest), 'more task')}: {text}", style="dim"))
+        return Group(*shown)
 
-    def _end(self, row: Row, event: Ended) -> None:
-        self._show_state(row, event.state, "")
-        if self._progress.tasks[row].total is None:
-            # An endless bar would go on moving.
-            self._progress.update(row, total=1, completed=event.state is TaskState.COMPLETED)
-        self._progress.stop_task(row)
-        if event.error:
-            self._say(event)
-        if event.error and event.error.traceback:
-            self._progress.console.print(Text(printable(event.error.traceback.rstrip())))
 
-    def _say(self, event: TaskEvent) -> None:
-        self._progress.console.print(Text(on_one_line(f"{event.task_id} {event_text(event)}")))
+def block(task: Watched) -> RenderableType:
+    """Three lines: which task and attempt; its state, worker and times; how far it has come."""
+    name = Text(on_one_line(f"{task.id} {task.task_type}"), style="bold")
+    if task.attempts:
+        most = f"/{task.max_attempts}" if task.max_attempts > 0 else ""
+        name.append(f"  attempt {task.attempts}{most}", style="not bold dim")
+    times = [
+        f"due {clock_text(task.schedule_time)}" if _waits(task) and task.schedule_time else "",
+        f"started {clock_text(task.start_time)}" if task.start_time else "",
+        f"ended {clock_text(task.end_time)}" if task.end_time else "",
+        f"updated {clock_text(task.update_time)}" if _goes_on(task) else "",
+    ]
+    state = Text("  ").append(str(task.state), style=COLOURS.get(task.state, ""))
+    state.append(f" ({on_one_line(task.worker)})" if task.worker else "")
+    state.append("  " + "  ".join(filter(None, times)), style="dim")
+    for line in (name, state):
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return Group(name, state, *([_bar_line(task)] if task.progress or _runs(task) else ()))
+
+
+def _bar_line(task: Watched) -> RenderableType:
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(width=_BAR_WIDTH)
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True, overflow="ellipsis")
+    progress = task.progress
+    text = progress_text(progress) if progress else ""
+    message = on_one_line(progress.message) if progress else ""
+    line.add_row(bar_of(task), Text(text), Text(message))
+    return Padding(line, (0, 0, 0, 2))
+
+
+def bar_of(task: Watched, *, width: int = _BAR_WIDTH) -> ProgressBar:
+    """Full only after a success; moving only while the task runs and its total is unknown."""
+    total = task.progress.total if task.progress else None
+    current = task.progress.current if task.progress else 0.0
+    if task.state is TaskState.COMPLETED:
+        total = current = total or 1.0
+    colour = COLOURS.get(task.state, "cyan")
+    return ProgressBar(
+        total=total if total or _runs(task) else 1.0,
+        completed=current if total else 0.0,
+        width=width,
+        pulse=total is None and _runs(task),
+        complete_style=colour,
+        finished_style=colour,
+    )
+
+
+def _runs(task: Watched) -> bool:
+    return task.state is TaskState.RUNNING
+
+
+def _waits(task: Watched) -> bool:
+    return task.state in (TaskState.SCHEDULED, TaskState.RETRYING)
+
+
+def _goes_on(task: Watched) -> bool:
+    return not task.state.terminal and task.update_time is not None

@@ -1,5 +1,6 @@
 """`result`, and how outcomes are printed."""
 
+import asyncio
 import sys
 from datetime import timedelta
 
@@ -17,6 +18,8 @@ from taskline_client.types import TaskError
 
 # Days, not infinity: it goes over the wire.
 _NO_LIMIT = timedelta(days=365)
+# The server ends the wait; this long after it, one that does not answer is left.
+_MARGIN = timedelta(milliseconds=300)
 
 
 def result(
@@ -26,12 +29,19 @@ def result(
     longest = timeout if timeout is not None else _NO_LIMIT if wait else timedelta()
 
     async def work(connection: Connection) -> int:
-        answer = await ask_for_outcome(
-            connection, task_id, wait=longest, payload_format=payload_format(output)
-        )
+        limit = (longest + _MARGIN).total_seconds() if longest else None
+        try:
+            async with asyncio.timeout(limit):
+                answer = await ask_for_outcome(
+                    connection, task_id, wait=longest, payload_format=payload_format(output)
+                )
+        except TimeoutError:
+            tell(f"the server did not answer within {longest.total_seconds():g} seconds")
+            tell(f"see how task {task_id} fares with: taskline watch {task_id}")
+            return Exit.TIMED_OUT
         return await print_outcome(connection, answer, output, waited=longest)
 
-    run_connected(address, work)
+    run_connected(address, work, timeout=timeout)
 
 
 async def print_outcome(

@@ -2,40 +2,146 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from rich.cells import cell_len
 
 from taskline_client.cli.text import on_one_line
 
+if TYPE_CHECKING:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
 Row = Sequence[str]
+_GAP = 2
+# What the last column keeps on a narrow terminal, unless it is narrower itself.
+_LEAST_WIDTH = 12
 
 
-def print_table(columns: Row, rows: Sequence[Row]) -> None:
-    """One line per row; what does not fit a terminal is cut there, never in a pipe."""
-    clean = [[on_one_line(cell) for cell in row] for row in rows]
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: the contract's name of what it shows."""
+
+    name: str
+    # On a terminal that is too narrow, the columns with the highest rank go first; 0 stays.
+    rank: int = 0
+    # Names are to be copied: they are never cut.
+    whole: bool = False
+    # Of text at the end of a row: it takes what is left.
+    last: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Row], *, empty: str = "") -> None:
+    """One line per row; what does not fit a terminal is cut there, never in a pipe.
+
+    Args:
+        columns: One for each cell of a row.
+        rows: Of text.
+        empty: Printed to standard error if there are no rows.
+    """
+    if not rows and empty:
+        print(f"taskline: {empty}", file=sys.stderr)
+        if sys.stdout.isatty():
+            return
     if sys.stdout.isatty():
-        _print_rich(columns, clean)
+        from rich.console import Console
+
+        console = Console()
+        console.print(rich_table(columns, rows, width=console.width))
     else:
-        _print_plain(columns, clean)
+        print_plain(columns, rows, sys.stdout)
 
 
-def _print_plain(columns: Row, rows: Sequence[Row]) -> None:
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+def print_plain(columns: Sequence[Column], rows: Sequence[Row], stream: TextIO) -> None:
+    """Aligned by what characters take on a screen, without colours, and whole."""
+    lines = [[column.name for column in columns], *_clean(rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)
+        )
+        print((" " * _GAP).join(cells).rstrip(), file=stream)
 
 
-def _print_rich(columns: Row, rows: Sequence[Row]) -> None:
+def rich_table(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    width: int,
+    bars: "Sequence[ProgressBar]" = (),
+) -> "Table":
+    """As wide as the screen at most; with a bar at the end of each row, if there are any."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold" if column == "ID" else "ellipsis", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    clean = _clean(rows)
+    width -= max((bar.width or 0 for bar in bars), default=0)
+    shown = _that_fit(columns, clean, width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    widths = _widths(columns, clean, shown, width)
+    for index in shown:
+        column = columns[index]
+        table.add_column(
+            column.name,
+            width=widths[index],
+            no_wrap=not column.whole,
+            overflow="fold" if column.whole else "ellipsis",
+        )
+    if bars:
+        table.add_column("")
+    for number, row in enumerate(clean):
+        table.add_row(*(Text(row[index]) for index in shown), *bars[number : number + 1])
+    return table
+
+
+def _that_fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int]:
+    """The columns to show: of those that all rows leave empty none, and no more than fit."""
+    shown = [
+        index
+        for index, column in enumerate(columns)
+        if column.rank == 0 or not rows or any(row[index] for row in rows)
+    ]
+    while _width(columns, rows, shown) > width:
+        rank = max(columns[index].rank for index in shown)
+        if rank == 0:
+            break
+        shown.remove(max(i for i in shown if columns[i].rank == rank))
+    return shown
+
+
+def _widths(
+    columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int], width: int
+) -> dict[int, int]:
+    """What is to spare goes to the last column; what is missing, the names pay, and are folded."""
+    widths = {index: _least(columns, rows, index) for index in shown}
+    spare = width - sum(widths.values()) - _GAP * len(shown)
+    for index in shown:
+        if spare < 0 and columns[index].whole:
+            widths[index] = max(widths[index] + spare, _LEAST_WIDTH)
+        if spare > 0 and columns[index].last:
+            widths[index] = min(widths[index] + spare, _natural(columns, rows, index))
+    return widths
+
+
+def _width(columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int]) -> int:
+    """What the table needs if nothing is folded."""
+    return sum(_least(columns, rows, index) + _GAP for index in shown)
+
+
+def _least(columns: Sequence[Column], rows: Sequence[Row], index: int) -> int:
+    """How narrow a column may become."""
+    natural = _natural(columns, rows, index)
+    return min(natural, _LEAST_WIDTH) if columns[index].last else natural
+
+
+def _natural(columns: Sequence[Column], rows: Sequence[Row], index: int) -> int:
+    return max(cell_len(text) for text in (columns[index].name, *(row[index] for row in rows)))
+
+
+def _clean(rows: Sequence[Row]) -> list[list[str]]:
+    return [[on_one_line(cell) for cell in row] for row in rows]
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:

@@ -16,6 +16,10 @@ _ESCAPES = re.compile(
 # C0 but tab and newline, DEL, C1, and what reverses the direction of text.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_MINUTE = 60
+# What comes before it: its size, the next smaller one and that one's size, in seconds.
+_UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
+
 
 def printable(text: str) -> str:
     """Without control characters and terminal escapes; lines stay."""
@@ -40,6 +44,11 @@ def progress_text(progress: Progress) -> str:
     return f"{done}/{total} ({progress.percentage:.1f}%)"
 
 
+def share_text(share: float) -> str:
+    """Of 1, in percent."""
+    return f"{100 * share:.1f}%"
+
+
 def number(value: float) -> str:
     """As people write it: without ".0", and without what adding up tenths leaves behind."""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.10g}"
@@ -50,9 +59,32 @@ def time_text(time: datetime | None) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else ""
 
 
+def clock_text(time: datetime | None) -> str:
+    """The time of day, for what is of today as a rule; with the date if it is not."""
+    if time is None:
+        return ""
+    today = datetime.now(time.tzinfo).date()
+    return f"{time:%H:%M:%SZ}" if time.date() == today else time_text(time)
+
+
+def counted(count: int, noun: str) -> str:
+    """As in "1 task", "2 tasks"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def span_text(span: timedelta | None) -> str:
-    """In seconds; empty if there is none."""
-    return f"{span.total_seconds():g}s" if span is not None else ""
+    """The two largest units of it, or milliseconds; empty if there is none."""
+    if span is None:
+        return ""
+    seconds = span.total_seconds()
+    if 0 < seconds < 1:
+        return f"{number(float(f'{seconds * 1000:.3g}'))}ms"
+    if seconds < _MINUTE:
+        return f"{number(round(seconds, 1))}s"
+    unit, size, smaller, of_smaller = next(each for each in _UNITS if seconds >= each[1])
+    whole, rest = divmod(seconds, size)
+    more = f"{rest // of_smaller:.0f}{smaller}" if rest >= of_smaller else ""
+    return f"{whole:.0f}{unit}{more}"
 
 
 def error_text(error: TaskError) -> str:

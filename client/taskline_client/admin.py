@@ -1,0 +1,206 @@
+"""AdminClient: operate a deployment, its queues, its workers and its tasks in bulk."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Self
+
+from taskline.v1 import admin_service_pb2 as admin
+from taskline.v1 import task_service_pb2 as service
+from taskline_client._connection import Connection
+from taskline_client._convert import task_from
+from taskline_client._convert_deployment import (
+    queue_from,
+    server_info_from,
+    task_type_from,
+    worker_from,
+)
+from taskline_client._convert_statistics import stats_from
+from taskline_client._pages import pages
+from taskline_client._requests import stats_request, task_filter
+from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.requests import TaskFilter
+from taskline_client.statistics import Stats
+from taskline_client.types import Task
+
+# Many tasks take their time, and what such a call has done stays done.
+BULK_TIMEOUT = timedelta(minutes=10)
+
+
+class AdminClient:
+    """Speaks to a Taskline server as its operator does.
+
+    Any call may raise Unavailable if there is no answer in time, NotAllowed, or
+    another CallFailed.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1:50051", *, timeout: timedelta = timedelta(seconds=10)
+    ) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: HOST:PORT, or any gRPC target.
+            timeout: Longest time for one call, retries included. Calls about many
+                tasks have one of their own.
+        """
+        self._connection = Connection(address, timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect. Calls under way are cancelled."""
+        await self._connection.close()
+
+    # The deployment
+
+    async def server_info(self) -> ServerInfo:
+        """Version, store, limits and defaults of the server that answers."""
+        request = admin.GetServerInfoRequest()
+        answer = await self._connection.call(self._connection.admin.GetServerInfo, request)
+        return server_info_from(answer)
+
+    async def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
+        """Counts of the tasks now known, and what happened lately.
+
+        Args:
+            queues: Only these; all if there are none.
+            window: How far back the history reaches, 24 hours at most; an hour if None.
+        """
+        request = stats_request(queues, window)
+        return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))
+
+    async def workers(self) -> list[Worker]:
+        """The workers that have been heard of recently."""
+
+        async def fetch(token: str) -> admin.ListWorkersResponse:
+            request = admin.ListWorkersRequest(page_token=token)
+            return await self._connection.call(self._connection.admin.ListWorkers, request)
+
+        return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
+
+    async def task_types(self) -> list[TaskTypeInfo]:
+        """The task types that the deployment can run, by name, without schemas."""
+
+        async def fetch(token: str) -> service.ListTaskTypesResponse:
+            request = service.ListTaskTypesRequest(page_token=token)
+            return await self._connection.call(self._connection.tasks.ListTaskTypes, request)
+
+        return [task_type_from(t) async for page in pages(fetch) for t in page.task_types]
+
+    # Queues
+
+    async def queues(self) -> list[Queue]:
+        """The queues by name, with what waits on them."""
+
+        async def fetch(token: str) -> admin.ListQueuesResponse:
+            request = admin.ListQueuesRequest(page_token=token)
+            return await self._connection.call(self._connection.admin.ListQueues, request)
+
+        return [queue_from(queue) async for page in pages(fetch) for queue in page.queues]
+
+    async def pause_queue(self, queue: str) -> Queue:
+        """Hand out none of its tasks, until it is resumed.
+
+        Tasks can still be enqueued, and those that run go on. One that has no tasks
+        yet can be paused, too.
+        """
+        request = admin.PauseQueueRequest(queue=queue)
+        answer = await self._connection.call(self._connection.admin.PauseQueue, request)
+        return queue_from(answer.queue)
+
+    async def resume_queue(self, queue: str) -> Queue:
+        """Hand out the tasks of a paused queue again."""
+        request = admin.ResumeQueueRequest(queue=queue)
+        answer = await self._connection.call(self._connection.admin.ResumeQueue, request)
+        return queue_from(answer.queue)
+
+    # One task
+
+    async def retry_task(self, task_id: str) -> Task:
+        """Put an ended task back on its queue, with a fresh budget of attempts.
+
+        Not repeated by itself when the answer is lost: look at the task first.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            WrongState: It has not ended.
+        """
+        request = admin.RetryTaskRequest(task_id=task_id)
+        answer = await self._connection.call(self._connection.admin.RetryTask, request)
+        return task_from(answer.task)
+
+    async def delete_task(self, task_id: str) -> None:
+        """Remove an ended task and everything stored about it.
+
+        Raises:
+            TaskNotFound: There is no such task.
+            WrongState: It has not ended.
+        """
+        request = admin.DeleteTaskRequest(task_id=task_id)
+        await self._connection.call(self._connection.admin.DeleteTask, request)
+
+    # Many tasks: in bounded steps. If a call ends early, what was done stays done, and
+    # repeating it does the rest.
+
+    async def cancel_tasks(
+        self,
+        tasks: TaskFilter,
+        *,
+        reason: str = "",
+        validate_only: bool = False,
+        timeout: timedelta = BULK_TIMEOUT,
+    ) -> int:
+        """Ask every task that matches and has not ended to stop; the number of them.
+
+        Args:
+            tasks: Which; an empty filter matches every task.
+            reason: Shown in each task's error, at most 500 characters.
+            validate_only: Only count them.
+            timeout: For the whole of it.
+        """
+        request = admin.CancelTasksRequest(
+            filter=task_filter(tasks), reason=reason, validate_only=validate_only
+        )
+        method = self._connection.admin.CancelTasks
+        return (await self._connection.call(method, request, timeout=timeout)).count
+
+    async def retry_tasks(
+        self,
+        tasks: TaskFilter,
+        *,
+        validate_only: bool = False,
+        timeout: timedelta = BULK_TIMEOUT,
+    ) -> int:
+        """Put every FAILED task that matches back on its queue; the number of them.
+
+        Args:
+            tasks: Which; an empty filter matches every failed task. CANCELLED and
+                COMPLETED ones only if `states` names them.
+            validate_only: Only count them.
+            timeout: For the whole of it.
+        """
+        request = admin.RetryTasksRequest(filter=task_filter(tasks), validate_only=validate_only)
+        method = self._connection.admin.RetryTasks
+        return (await self._connection.call(method, request, timeout=timeout)).count
+
+    async def delete_tasks(
+        self,
+        tasks: TaskFilter,
+        *,
+        validate_only: bool = False,
+        timeout: timedelta = BULK_TIMEOUT,
+    ) -> int:
+        """Remove every ended task that matches; the number of them.
+
+        Args:
+            tasks: Which; an empty filter matches every ended task.
+            validate_only: Only count them.
+            timeout: For the whole of it.
+        """
+        request = admin.DeleteTasksRequest(filter=task_filter(tasks), validate_only=validate_only)
+        method = self._connection.admin.DeleteTasks
+        return (await self._connection.call(method, request, timeout=timeout)).count

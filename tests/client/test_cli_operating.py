@@ -1,0 +1,74 @@
+"""`top` and `doctor` against a real deployment."""
+
+import asyncio
+import json
+
+from taskline_service import TaskContext
+from tests.requirements.shell import Terminal, taskline
+from tests.requirements.wire import enqueue
+from tests.stack import Stack
+
+
+async def test_top_shows_queues_rates_workers_and_running_tasks(stack: Stack) -> None:
+    go = asyncio.Event()
+
+    @stack.tasks.task("text.count", queue="text")
+    async def count(ctx: TaskContext) -> None:
+        await ctx.progress.set_total(4)
+        await ctx.progress.increment(3)
+        await go.wait()
+
+    async with stack.worker(concurrency=7):
+        task = await enqueue(stack, "text.count")
+        await stack.until(task.id, lambda seen: seen.progress.current == 3)
+        snapshot = await taskline(stack.address, "top")
+        async with Terminal.running(
+            stack.address, "top", "--interval", "0.2", columns=120
+        ) as terminal:
+            await terminal.until("3/4 (75.0%)")
+            go.set()
+            await terminal.until("1 completed")
+            terminal.interrupt()
+            code = await terminal.end()
+
+    for text in ("1 running", "enqueued 0", "text  open", "1/7", task.id, "3/4 (75.0%)"):
+        assert text in snapshot.out, text
+    assert (snapshot.code, snapshot.err, code) == (0, "", 0)
+    assert "━" in terminal.text
+    screens = terminal.written.split("\x1b[H")
+    assert task.id not in screens[-1], "a task that has ended is not shown as running"
+
+
+async def test_top_goes_on_when_the_server_comes_back(stack: Stack) -> None:
+    async with Terminal.running(stack.address, "top", "--interval", "0.2") as terminal:
+        await terminal.until("taskline ")
+        await stack.store.redis.call(b"CLIENT", b"KILL", b"TYPE", b"normal")
+        await enqueue_one(stack)
+        await terminal.until("1 queued")
+        terminal.interrupt()
+
+        assert await terminal.end() == 0
+
+
+async def test_doctor_tells_what_is_wrong_and_how_to_mend_it(stack: Stack) -> None:
+    await enqueue_one(stack)
+
+    table = await taskline(stack.address, "doctor")
+    ids = await taskline(stack.address, "doctor", "-o", "id")
+    whole = await taskline(stack.address, "doctor", "-o", "json")
+    nobody = await taskline("127.0.0.1:1", "doctor")
+
+    assert (table.code, whole.code, nobody.code) == (1, 1, 6)
+    assert {"workers", "unserved_queues", "unserved_types"} <= set(ids.out.split())
+    checks = {each["check"]: each for each in json.loads(whole.out)["checks"]}
+    assert checks["server"]["level"] == "ok"
+    # The tests' own store writes no file.
+    assert checks["store_persistence"]["level"] == "failed"
+    assert "fix: start one: taskline worker" in table.out
+
+
+async def enqueue_one(stack: Stack) -> None:
+    @stack.tasks.task("mail.send", queue="mail")
+    async def send() -> None: ...
+
+    await enqueue(stack, "mail.send")
