@@ -27,7 +27,7 @@ from opentelemetry.sdk.metrics.export import (
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_client import EnqueueOptions, TaskClient
-from taskline_service import TaskContext
+from taskline_service import TaskContext, telemetry
 from taskline_service.option_values import ListenAddress, WrongOption
 from taskline_service.rpc.pacing import Pacing
 from taskline_service.store import Event
@@ -329,6 +329,7 @@ async def test_the_page_has_every_metric_with_its_kind_unit_and_attributes(
     async def bad() -> None:
         raise ValueError
 
+    telemetry.observe_damage(lambda: stack.store.redis.damage.count)
     pacing = Pacing(timedelta(minutes=1))
     for sequence in range(1, 4):  # one is told, one is held back, one overtakes it
         for event in pacing.order(progress_event(sequence)):
