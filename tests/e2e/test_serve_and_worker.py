@@ -37,6 +37,7 @@ class Serve:
         process = await asyncio.create_subprocess_exec(
             *(Path(sys.executable).with_name("taskline"), "serve", "--listen", "127.0.0.1:0"),
             *("--tasks", "tests.e2e.poison_tasks:tasks", "--workers", "1", "--grace", "1"),
+            *("--log-format", "console"),
             *("--redis-url", redis_url, "--namespace", store.keys.namespace, *options),
             cwd=_ROOT,
             env=os.environ | environment,
