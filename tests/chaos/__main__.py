@@ -36,9 +36,12 @@ async def run(*, tasks: int, pills: int, rate: float, seed: int) -> Run:
             tormenting = asyncio.create_task(mischief.run())
             clients_done = asyncio.create_task(clients.run())
             accepted = asyncio.create_task(clients.all_accepted.wait())
-            await asyncio.wait([accepted, tormenting], return_when=asyncio.FIRST_COMPLETED)
+            all_of_it = [accepted, tormenting, clients_done]
+            await asyncio.wait(all_of_it, return_when=asyncio.FIRST_COMPLETED)
             if tormenting.done():  # it goes on for ever, unless something is wrong with it
                 tormenting.result()
+            if clients_done.done():  # the same, before all is accepted
+                clients_done.result()
             tormenting.cancel()
             await asyncio.wait([tormenting])
             tormented_s = time.monotonic() - began

@@ -225,21 +225,25 @@ class Reference:
     def fail(self, args: Args, answer: Answer) -> None:
         for outcome, verdict in zip(args["outcomes"], answer, strict=True):
             task, expected = self._verdict(outcome)
+            if task:
+                self._fail(task, args, outcome)
+                given_up = (task.state, task.error) == ("FAILED", "worker_lost")
+                expected = "given up" if given_up else "ok"
             assert verdict == expected
-            if not task:
-                continue
-            error = outcome["error"]["type"]
-            if error == "worker_lost":
-                self._lose(task, args, outcome["retry_delay"], counted=True)
-                continue
-            task.failed += 1
-            task.unstoppable |= bool(outcome["unstoppable"])
-            if task.cancelled:
-                self._end(task, "CANCELLED", "cancelled", args["record_ttl"])
-            elif outcome["retry_delay"] is not None:
-                self._try_again(task, error, outcome["retry_delay"])
-            else:
-                self._end(task, "FAILED", error, args["record_ttl"])
+
+    def _fail(self, task: RefTask, args: Args, outcome: Args) -> None:
+        error, delay = outcome["error"]["type"], outcome["retry_delay"]
+        if error == "worker_lost":
+            self._lose(task, args, delay, counted=True)
+            return
+        task.failed += 1
+        task.unstoppable |= bool(outcome["unstoppable"])
+        if task.cancelled:
+            self._end(task, "CANCELLED", "cancelled", args["record_ttl"])
+        elif delay is not None:
+            self._try_again(task, error, delay)
+        else:
+            self._end(task, "FAILED", error, args["record_ttl"])
 
     def release(self, args: Args, answer: Answer) -> None:
         for claim, verdict in zip(args["claims"], answer, strict=True):
@@ -335,7 +339,7 @@ class Reference:
 
     def queue_timeout(self, args: Args, answer: Answer) -> None:
         ripe = self._overdue("QUEUED", "must_start", args["count"])
-        assert answer["failed"] == len(ripe)
+        assert answer["failed"] == [task.line for task in ripe]
         for task in ripe:
             self._end(task, "FAILED", "queue_timeout", args["record_ttl"])
 
