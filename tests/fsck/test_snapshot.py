@@ -1,5 +1,6 @@
 """Snapshots: a copy is loaded into a private store, and judged as it was written."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
