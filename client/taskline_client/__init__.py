@@ -10,59 +10,58 @@ async with TaskClient("127.0.0.1:50051") as client:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
-from taskline_client.errors import (
-    CallFailed,
-    CallStatus,
-    FieldViolation,
-    InvalidInput,
-    LimitReached,
-    NotAllowed,
-    NotSupported,
-    PayloadTooLarge,
-    QueueFull,
-    RequestIdReused,
-    ResultExpired,
-    ResultMismatch,
-    TaskAlreadyExists,
-    TaskCancelled,
-    TaskFailed,
-    TasklineError,
-    TaskNotFound,
-    TaskTimeout,
-    TaskTypeNotFound,
-    TokenInvalid,
-    Unavailable,
-    WrongState,
-)
-from taskline_client.events import (
-    Ended,
-    LogLine,
-    Output,
-    ProgressReported,
-    Snapshot,
-    StateChanged,
-    TaskEvent,
-    UnknownEvent,
-)
-from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
-from taskline_client.statistics import HistoryBucket, Stats, TaskTypeStats
-from taskline_client.typed import TaskType, TypedTask
-from taskline_client.types import (
-    Attempt,
-    ErrorType,
-    Progress,
-    RetryPolicy,
-    Task,
-    TaskError,
-    TaskPage,
-    TaskState,
-)
-
 if TYPE_CHECKING:
     from taskline_client.admin import AdminClient
     from taskline_client.client import TaskClient
+    from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+    from taskline_client.errors import (
+        CallFailed,
+        CallStatus,
+        FieldViolation,
+        InvalidInput,
+        LimitReached,
+        NotAllowed,
+        NotSupported,
+        PayloadTooLarge,
+        QueueFull,
+        RequestIdReused,
+        ResultExpired,
+        ResultMismatch,
+        TaskAlreadyExists,
+        TaskCancelled,
+        TaskFailed,
+        TasklineError,
+        TaskNotFound,
+        TaskTimeout,
+        TaskTypeNotFound,
+        TokenInvalid,
+        Unavailable,
+        WrongState,
+    )
+    from taskline_client.events import (
+        Ended,
+        LogLine,
+        Output,
+        ProgressReported,
+        Snapshot,
+        StateChanged,
+        TaskEvent,
+        UnknownEvent,
+    )
     from taskline_client.handle import TaskHandle
+    from taskline_client.requests import ConflictPolicy, EnqueueOptions, EnqueueRequest, TaskFilter
+    from taskline_client.statistics import HistoryBucket, Stats, TaskTypeStats
+    from taskline_client.typed import TaskType, TypedTask
+    from taskline_client.types import (
+        Attempt,
+        ErrorType,
+        Progress,
+        RetryPolicy,
+        Task,
+        TaskError,
+        TaskPage,
+        TaskState,
+    )
 
 __all__ = [
     "AdminClient",
@@ -121,11 +120,23 @@ __all__ = [
     "WrongState",
 ]
 
-# What needs grpc is imported when it is first used: the command line starts without it.
-_LATE = {"AdminClient": "admin", "TaskClient": "client", "TaskHandle": "handle"}
+# Names are imported when they are first used: the command line starts without any of them,
+# and nobody needs grpc for values. In the order of their weight.
+_MODULES = (
+    *("types", "statistics", "deployment", "events", "errors", "typed", "requests"),
+    *("handle", "client", "admin"),
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    if name in __all__:
+        for module in _MODULES:
+            found = vars(import_module(f"{__name__}.{module}"))
+            if name in found:
+                globals()[name] = found[name]
+                return found[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

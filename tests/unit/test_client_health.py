@@ -27,7 +27,6 @@ HEALTHY = Look(
     round_trip=timedelta(milliseconds=2),
     queues=[Queue(name="text", queued_count=3, oldest_age=timedelta(seconds=1))],
     workers=[Worker(id="w", task_types=("text.count",), concurrency=10, running_task_ids=("t",))],
-    task_types=[],
     stats=Stats(
         task_types=(TaskTypeStats(task_type="text.count", states={TaskState.QUEUED: 3}),),
         history=(HistoryBucket(start_time=NOW, completed=99, failed=1),),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -13,13 +13,12 @@ from taskline_client._convert import task_from
 from taskline_client._convert_deployment import (
     queue_from,
     server_info_from,
-    task_type_from,
     worker_from,
 )
 from taskline_client._convert_statistics import stats_from
 from taskline_client._pages import pages
 from taskline_client._requests import stats_request, task_filter
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.deployment import Queue, ServerInfo, Worker
 from taskline_client.requests import TaskFilter
 from taskline_client.statistics import Stats
 from taskline_client.types import Task, TaskState
@@ -38,35 +37,39 @@ class Look:
     round_trip: timedelta
     queues: Sequence[Queue]
     workers: Sequence[Worker]
-    task_types: Sequence[TaskTypeInfo]
     stats: Stats
     # Those that have run longest.
     running: Sequence[Task]
 
 
-async def look(connection: Connection, *, most_running: int) -> Look:
-    """Ask for everything, side by side."""
-    await connection.call(connection.admin.GetServerInfo, admin.GetServerInfoRequest())
-    before, began = datetime.now(UTC), monotonic()
-    info = await connection.call(connection.admin.GetServerInfo, admin.GetServerInfoRequest())
-    round_trip = timedelta(seconds=monotonic() - began)
-    queues, workers, types, stats, running = await asyncio.gather(
+async def look(connection: Connection, *, most_running: int, samples: int = 1) -> Look:
+    """Ask for everything; times are the best of some samples, for one may be bad luck."""
+    seen = [await _greeting(connection) for _ in range(samples)]
+    asked_at, round_trip, info = min(seen, key=lambda each: each[1])
+    latency = min(each.store_latency or timedelta() for *_, each in seen)
+    queues, stats, running = await asyncio.gather(
         _queues(connection),
-        _workers(connection),
-        _task_types(connection),
         connection.call(connection.tasks.GetStats, stats_request((), WINDOW)),
         _running(connection, most_running),
     )
     return Look(
-        info=server_info_from(info),
-        asked_at=before + round_trip / 2,
+        info=replace(info, store_latency=latency),
+        asked_at=asked_at,
         round_trip=round_trip,
         queues=queues,
-        workers=workers,
-        task_types=types,
+        # After the tasks: one that started meanwhile must not seem to have no worker.
+        workers=await _workers(connection),
         stats=stats_from(stats),
         running=running,
     )
+
+
+async def _greeting(connection: Connection) -> tuple[datetime, timedelta, ServerInfo]:
+    """When it was by the own clock, how long it took, and what was told."""
+    before, began = datetime.now(UTC), monotonic()
+    answer = await connection.call(connection.admin.GetServerInfo, admin.GetServerInfoRequest())
+    round_trip = timedelta(seconds=monotonic() - began)
+    return before + round_trip / 2, round_trip, server_info_from(answer)
 
 
 async def _queues(connection: Connection) -> list[Queue]:
@@ -83,14 +86,6 @@ async def _workers(connection: Connection) -> list[Worker]:
         return await connection.call(connection.admin.ListWorkers, request)
 
     return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
-
-
-async def _task_types(connection: Connection) -> list[TaskTypeInfo]:
-    async def fetch(token: str) -> service.ListTaskTypesResponse:
-        request = service.ListTaskTypesRequest(page_token=token)
-        return await connection.call(connection.tasks.ListTaskTypes, request)
-
-    return [task_type_from(each) async for page in pages(fetch) for each in page.task_types]
 
 
 async def _running(connection: Connection, most: int) -> list[Task]:

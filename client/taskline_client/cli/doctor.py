@@ -16,6 +16,7 @@ from taskline_client.cli.text import on_one_line
 from taskline_client.cli.versions import installed_version
 
 _MOST_RUNNING = 1000
+_SAMPLES = 5
 # Something has failed: as fsck says it.
 _NOT_WELL = 1
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILED: "bold red"}
@@ -25,7 +26,7 @@ def doctor(address: str, output: Output) -> None:
     """Print what every check found; as ids, those that did not pass."""
 
     async def work(connection: Connection) -> int:
-        seen = await look(connection, most_running=_MOST_RUNNING)
+        seen = await look(connection, most_running=_MOST_RUNNING, samples=_SAMPLES)
         findings = list(examine(seen, client_version=installed_version()))
         _print(findings, output)
         failed = any(finding.level is Level.FAILED for finding in findings)
