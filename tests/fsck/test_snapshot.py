@@ -1,6 +1,5 @@
 """Snapshots: a copy is loaded into a private store, and judged as it was written."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -11,6 +10,7 @@ import pytest
 from taskline_service.embedded import EmbeddedStore
 from taskline_service.fsck import Invariant, Report, SnapshotUnreadable, check_store, loaded
 from taskline_service.store import Directory, Keys, Redis, TaskStore, parse_redis_url
+from tests.faults.site import until
 from tests.fsck.populated import populate
 
 KEYS = Keys("default")
@@ -24,6 +24,11 @@ async def running(data_dir: Path) -> AsyncIterator[TaskStore]:
         Redis(parse_redis_url(embedded.url)) as redis,
     ):
         yield TaskStore(redis, KEYS)
+
+
+async def is_written(store: TaskStore) -> bool:
+    """Whether the append-only file has all."""
+    return b"aof_buffer_length:0\r" in await store.redis.call(b"INFO", b"persistence")
 
 
 async def check(snapshot: Path) -> Report:
@@ -47,9 +52,8 @@ async def test_the_files_of_a_running_store_are_checked_and_stay_as_they_are(
 ) -> None:
     async with running(tmp_path / "data") as store:
         await populate(store)
-        async with asyncio.timeout(10):  # a slow disk lets the last commands wait
-            while b"aof_buffer_length:0\r" not in await store.redis.call(b"INFO", b"persistence"):
-                await asyncio.sleep(0.01)
+        # A slow disk lets the last commands wait.
+        await until(lambda: is_written(store), within=10)
         before = digest(tmp_path / "data")
 
         report = await check(tmp_path / "data")
