@@ -13,8 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from taskline_service import config, signs_of_life
-from taskline_service.die_with_parent import PARENT_VARIABLE, die_with_parent
+from taskline_service import config
 
 _NOT_INSTALLED: Final = 2
 
@@ -294,6 +293,10 @@ def worker(
     With the same --data-dir it joins that server's embedded store; with the same
     --redis-url it can run on any machine. SIGTERM drains.
     """
+    # Late: `taskline --help` needs neither, nor what they bring along.
+    from taskline_service import signs_of_life
+    from taskline_service.die_with_parent import PARENT_VARIABLE, die_with_parent
+
     if parent := os.environ.pop(PARENT_VARIABLE, None):
         die_with_parent(int(parent))
     if descriptor := os.environ.pop(signs_of_life.VARIABLE, None):

@@ -173,11 +173,20 @@ async def test_a_task_can_be_checked_without_being_enqueued(stack: Stack) -> Non
     assert (bad.code, listed.out) == (2, f"{'t' * 128}\n")
 
 
-def test_the_command_line_starts_without_what_only_commands_need() -> None:
-    code = "import sys; from taskline_client.cli import app; print(*sys.modules)"
+def test_the_help_is_shown_without_what_only_commands_need() -> None:
+    code = "\n".join(
+        (
+            "import sys",
+            "from taskline_client.cli.app import run",
+            "sys.argv = ['taskline', '--help']",
+            "try: run()",
+            "finally: print(*sys.modules)",
+        )
+    )
     command = [sys.executable, "-c", code]
 
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    ran = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert "typer" in loaded
-    assert not {"grpc", "google.protobuf", "rich.console", "pydantic", "asyncio"} & set(loaded)
+    loaded = set(ran.splitlines()[-1].split())
+    assert "serve " in ran and "typer" in loaded
+    assert not {"grpc", "google.protobuf", "rich.console", "pydantic", "asyncio"} & loaded
