@@ -1,5 +1,6 @@
 """Snapshots: a copy is loaded into a private store, and judged as it was written."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -41,13 +42,18 @@ def commands_of(data_dir: Path) -> Path:
     return single if single.exists() else data_dir / "appendonlydir" / "appendonly.aof.1.incr.aof"
 
 
+async def written(store: TaskStore) -> bool:
+    """Whether its file has all that it was told."""
+    return b"aof_buffer_length:0\r" in await store.redis.call(b"INFO", b"persistence")
+
+
 async def test_the_files_of_a_running_store_are_checked_and_stay_as_they_are(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path / "data") as store:
         await populate(store)
         async with asyncio.timeout(10):  # a slow disk lets the last commands wait
-            while b"aof_buffer_length:0\r" not in await store.redis.call(b"INFO", b"persistence"):
+            while not await written(store):  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
         before = digest(tmp_path / "data")
 
