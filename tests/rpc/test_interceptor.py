@@ -92,9 +92,15 @@ class Servicer:
 
 
 class Running:
-    def __init__(self, channel: grpc.aio.Channel, servicer: Servicer, health: Health) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        servicer: Servicer,
+        health: Health,
+        interceptor: RpcInterceptor,
+    ) -> None:
         self.channel: Any = channel
-        self.servicer, self.health = servicer, health
+        self.servicer, self.health, self.interceptor = servicer, health, interceptor
         self.stub: Any = pb_grpc.TaskServiceStub(channel)
 
     async def get(self, task_id: str, **options: Any) -> Any:
@@ -103,14 +109,15 @@ class Running:
 
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
-    server = grpc.aio.server(interceptors=[RpcInterceptor()])
+    interceptor = RpcInterceptor()
+    server = grpc.aio.server(interceptors=[interceptor])
     servicer, health = Servicer(), Health(["taskline.v1.TaskService"])
     server.add_generic_rpc_handlers((servicer.handlers(),))
     await health.add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Running(channel, servicer, health)
+        yield Running(channel, servicer, health, interceptor)
     await server.stop(None)
 
 
@@ -181,6 +188,20 @@ async def test_a_stream_sends_what_it_has_and_then_its_error(running: Running, m
 
     assert first.task_id in ("first", "written")
     assert details(caught.value, error_details_pb2.ErrorInfo).reason == "TASK_NOT_FOUND"
+
+
+async def test_calls_before_and_after_the_cut_are_told_that_the_server_is_draining(
+    running: Running,
+) -> None:
+    hangs = asyncio.ensure_future(running.get("hangs"))
+    await running.servicer.started.wait()
+    running.interceptor.cut_off()
+
+    for call in (hangs, running.get("a")):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert details(caught.value, error_details_pb2.ErrorInfo).reason == "SERVER_DRAINING"
 
 
 async def test_a_bug_is_logged_once_with_its_traceback_and_nothing_of_it_leaks(

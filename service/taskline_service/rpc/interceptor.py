@@ -123,6 +123,8 @@ class _Method:
         assert task is not None
         self._running.calls.add(task)
         try:
+            if self._running.cut_off:  # it was on its way
+                raise ServerDraining(_DRAINING)
             if isinstance(request, _Malformed):
                 raise InvalidInput.of("request", _MALFORMED)
             with answered_by(_patience_ends(context)):

@@ -39,8 +39,8 @@ SERVICE_NAMES = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 _CHECK_STORE_EVERY_S = 1.0
-# Of the grace at a shutdown: to tell the callers of what is not done.
-_LAST_WORDS_S = 0.2
+# After the grace at a shutdown, at most: to tell the callers of what is not done.
+_LAST_WORDS_S = 1.0
 # A store that has not answered for so long is away.
 _CHECK_STORE_WITHIN_S = 2.0
 _OPTIONS = (
@@ -167,10 +167,10 @@ class RpcServer:
         """Accept no more, end what waits, and give the rest `grace` to finish."""
         await self._health.drain()
         self._lifetime.drain(spread=min(2.0, grace.total_seconds() / 2))
-        stopping = asyncio.create_task(self._server.stop(grace.total_seconds()))
-        # What gRPC cuts off at the end of the grace would only be told that it was cancelled.
-        before = max(grace.total_seconds() - _LAST_WORDS_S, 0.0)
-        await asyncio.wait([stopping], timeout=before)
+        # What gRPC cuts off itself would only be told that it was cancelled.
+        last = grace.total_seconds() + _LAST_WORDS_S
+        stopping = asyncio.create_task(self._server.stop(last))
+        await asyncio.wait([stopping], timeout=grace.total_seconds())
         if self.calls:
             log.warning("%d calls are not done after the grace: ended", self.calls)
         self._interceptor.cut_off()
