@@ -1,0 +1,1 @@
+"""The same small program with several systems, for docs/comparison.md."""
