@@ -225,12 +225,13 @@ class Reference:
     def fail(self, args: Args, answer: Answer) -> None:
         for outcome, verdict in zip(args["outcomes"], answer, strict=True):
             task, expected = self._verdict(outcome)
+            error = outcome["error"]["type"]
+            if task and error == "worker_lost":
+                self._lose(task, args, outcome["retry_delay"], counted=True)
+                assert verdict == ("given up" if task.state == "FAILED" else "ok")
+                continue
             assert verdict == expected
             if not task:
-                continue
-            error = outcome["error"]["type"]
-            if error == "worker_lost":
-                self._lose(task, args, outcome["retry_delay"], counted=True)
                 continue
             task.failed += 1
             task.unstoppable |= bool(outcome["unstoppable"])
@@ -335,7 +336,7 @@ class Reference:
 
     def queue_timeout(self, args: Args, answer: Answer) -> None:
         ripe = self._overdue("QUEUED", "must_start", args["count"])
-        assert answer["failed"] == len(ripe)
+        assert answer["failed"] == [task.line for task in ripe]
         for task in ripe:
             self._end(task, "FAILED", "queue_timeout", args["record_ttl"])
 
@@ -347,7 +348,8 @@ class Reference:
             neither = task.attempts - task.failed - task.lost
             spared = task.own_process and neither <= args["max_spared"]
             self._lose(task, args, args["retry_delay"], counted=not spared)
-        assert [(r["id"], r["state"]) for r in answer] == [(task.id, task.state) for task in ripe]
+        told = [(entry["id"], entry["line"], entry["state"]) for entry in answer]
+        assert told == [(task.id, task.line, task.state) for task in ripe]
 
     def expire(self, args: Args, answer: Answer) -> None:
         self.log_forgot = max(self.log_forgot, self.now - args["result_ttl"])
