@@ -82,7 +82,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
             loops = [group.create_task(loop.run()) for loop in (upkeep, answers)]
             working = group.create_task(worker.run())
             await stop_signal.wait()
-            left = await _end(worker, working, config.grace)
+            left = await end_work(worker, working, config.grace)
             for loop in loops:
                 loop.cancel()
     if left:
@@ -92,7 +92,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
     return 0
 
 
-async def _end(worker: Worker, working: "asyncio.Task[None]", grace: timedelta) -> int:
+async def end_work(worker: Worker, working: "asyncio.Task[None]", grace: timedelta) -> int:
     """Let what runs finish, and give back what does not.
 
     Returns how many tasks are neither: the store did not answer, and others get them when

@@ -34,7 +34,11 @@ class EmbeddedStore:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, data_dir: Path, *, ready_within: timedelta = timedelta(seconds=30)
+        cls,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        ready_within: timedelta = timedelta(seconds=30),
     ) -> AsyncIterator[Self]:
         """Run a server on the data directory until the block ends.
 
@@ -43,6 +47,7 @@ class EmbeddedStore:
 
         Args:
             data_dir: Made if need be; keeps the data between runs.
+            durable: Whether it does; if not, all is gone with the server.
             ready_within: How long the server may stay silent. Reading its data does not
                 count, however long it takes.
 
@@ -56,7 +61,7 @@ class EmbeddedStore:
         with DataDir.taken(data_dir) as directory, directory.store_lock() as lock:
             await directory.lock_store(lock, within=_END_LIMIT)
             socket = directory.socket()
-            running = await _Server.start(server, directory, socket, lock)
+            running = await _Server.start(server, directory, socket, lock, durable)
             try:
                 await running.ready(within=ready_within)
                 log.info("embedded store: %s, data in %s", server, directory.path)
@@ -83,11 +88,13 @@ class _Server:
         self._log_start = log_start
 
     @classmethod
-    async def start(cls, server: Path, directory: DataDir, socket: Path, lock: int) -> Self:
+    async def start(
+        cls, server: Path, directory: DataDir, socket: Path, lock: int, durable: bool
+    ) -> Self:
         with directory.log.open("ab") as log_file:
             log_start = log_file.tell()
             process = await asyncio.create_subprocess_exec(
-                *wrapped(str(server), *_options(directory, socket)),
+                *wrapped(str(server), *_options(directory, socket, durable)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,
@@ -133,14 +140,14 @@ class _Server:
             return log_file.read().decode(errors="replace").strip()
 
 
-def _options(directory: DataDir, socket: Path) -> tuple[str, ...]:
-    """Nothing is acknowledged that an end of the process could lose."""
+def _options(directory: DataDir, socket: Path, durable: bool) -> tuple[str, ...]:
+    """If durable, nothing is acknowledged that an end of the process could lose."""
     options = {
         "port": "0",
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "dir": str(directory.path),
-        "appendonly": "yes",
+        "appendonly": "yes" if durable else "no",
         "appendfsync": "everysec",
         "save": "",
         "maxmemory-policy": "noeviction",

@@ -43,7 +43,14 @@ class Attempt:
     """One execution of a task, from its claim to its outcome."""
 
     def __init__(
-        self, claim: Claim, place: Place, call: Call, reports: Reports, limit: TimeLimit
+        self,
+        claim: Claim,
+        place: Place,
+        call: Call,
+        reports: Reports,
+        limit: TimeLimit,
+        *,
+        longest_backoff: timedelta | None = None,
     ) -> None:
         self.claim = claim
         self.stop_reason: StopReason | None = None
@@ -53,6 +60,7 @@ class Attempt:
         self._call = call
         self._reports = reports
         self._limit = limit
+        self._longest_backoff = longest_backoff
         self._loop = asyncio.get_running_loop()
         self._stop_asked: asyncio.Future[None] = self._loop.create_future()
         self._stop_asked_at: float | None = None
@@ -188,6 +196,8 @@ class Attempt:
         if not (error.is_retryable and attempts_left(policy, failures)):
             return Failure(self.claim, error, None)
         backoff = delay_after(policy, failures) if retry_after is None else retry_after
+        if self._longest_backoff is not None:
+            backoff = min(backoff, self._longest_backoff)
         return Failure(self.claim, error, backoff)
 
 

@@ -73,6 +73,7 @@ class Worker:
         concurrency: int = 16,
         lease: timedelta = timedelta(seconds=30),
         max_result_size: int = MAX_RESULT_BYTES,
+        longest_backoff: timedelta | None = None,
         observer: Observer | None = None,
         tasks_at: str | None = None,
         answers: Answers | None = None,
@@ -90,6 +91,7 @@ class Worker:
             concurrency: Tasks at once.
             lease: How long the store waits for a sign of life before it gives a task to another.
             max_result_size: Largest result kept, in bytes.
+            longest_backoff: Cuts short what task types and tasks say of the time between attempts.
             observer: Traces and measures; by default nobody does.
             tasks_at: MODULE:ATTRIBUTE of `tasks`, for child processes to import. Without it
                 there are none, and tasks that were lost run beside others.
@@ -111,6 +113,7 @@ class Worker:
         self._concurrency = concurrency
         self._answers = answers or NoAnswers()
         self._max_result_size = max_result_size
+        self._longest_backoff = longest_backoff
         self._observer = observer or Unobserved()
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
@@ -306,7 +309,7 @@ class Worker:
         reports = ClaimReports(
             claim, limit, narrator, progress=self._progress, story=self._story, asking=asking
         )
-        attempt = Attempt(claim, place, call, reports, limit)
+        attempt = Attempt(claim, place, call, reports, limit, longest_backoff=self._longest_backoff)
         self._running[claim.task_id] = attempt
         execution = self._execute(attempt, narrator, asking)
         attempts.create_task(execution, name=f"attempt-{claim.task_id}")
