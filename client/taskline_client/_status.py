@@ -28,6 +28,8 @@ _BY_REASON: Mapping[str, type[CallFailed]] = {
 # For answers without a reason we know: a newer server's, a proxy's, or gRPC's own.
 _BY_CODE: Mapping[StatusCode, type[CallFailed]] = {
     StatusCode.UNAVAILABLE: errors.Unavailable,
+    # Of a call that nobody here cancelled: the server ended before it took the call.
+    StatusCode.CANCELLED: errors.Unavailable,
     StatusCode.DEADLINE_EXCEEDED: errors.Unavailable,
     StatusCode.INVALID_ARGUMENT: errors.InvalidInput,
     StatusCode.FAILED_PRECONDITION: errors.WrongState,

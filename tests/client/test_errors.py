@@ -51,6 +51,7 @@ from tests.client.scripted import Context, refuse
         (StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED", NotAllowed),
         (StatusCode.UNIMPLEMENTED, "NOT_SUPPORTED", NotSupported),
         (StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", Unavailable),
+        (StatusCode.CANCELLED, "", Unavailable),
         (StatusCode.INTERNAL, "INTERNAL", CallFailed),
         (StatusCode.INVALID_ARGUMENT, "SOMETHING_NEWER", InvalidInput),
         pytest.param(StatusCode.UNKNOWN, "", CallFailed, id="not ours"),

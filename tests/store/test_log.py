@@ -96,6 +96,20 @@ async def test_of_progress_the_log_tells_the_latest(store: TaskStore, redis_url:
     assert progress == [(await store.get("a")).progress]
 
 
+async def test_progress_of_an_attempt_that_is_over_is_passed_over_between_other_events(
+    store: TaskStore, redis_url: str
+) -> None:
+    claim = await claimed(store, "a")
+    await store.report_progress([(claim, Progress(current=1))])
+    await store.fail([Failure(claim, BROKEN, NO_TIME)])
+    await promote(store, 1)
+    await claim_one(store)
+
+    told = [brief(event) for event in await read(store, redis_url, "a")]
+
+    assert told == ["QUEUED", "RUNNING", "RETRYING", "QUEUED", "RUNNING"]
+
+
 async def test_the_log_still_tells_how_a_task_had_failed_that_runs_again(
     store: TaskStore, redis_url: str
 ) -> None:

@@ -32,6 +32,7 @@ end
 
 local contents = {}
 for i, event in ipairs(args.events) do
-  contents[i] = from_story(event) or from_record(event)
+  -- Never nil: with a gap in it, this would be no list.
+  contents[i] = from_story(event) or from_record(event) or false
 end
 return cmsgpack.pack(contents)
