@@ -18,7 +18,7 @@ import pytest
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
-from taskline_service.store import Redis
+from taskline_service.store import Directory, Redis
 from taskline_service.store.connection import Connection
 from tests.census import all_keys
 from tests.faults.own_store import OwnStore
@@ -156,6 +156,7 @@ async def test_a_store_without_memory_refuses_new_tasks_whole_and_lets_running_o
     site: Site,
 ) -> None:
     """F13, for longer than a lease."""
+    lease = timedelta(seconds=2)
     full, go_on = asyncio.Event(), asyncio.Event()
 
     @site.stack.tasks.task("work")
@@ -167,9 +168,10 @@ async def test_a_store_without_memory_refuses_new_tasks_whole_and_lets_running_o
         await go_on.wait()
         return "done"
 
-    async with site.stack.worker(lease=LEASE):
+    async with site.stack.worker(lease=lease):
         await site.enqueue("work", "begun")
         await site.stack.until("begun", lambda task: task.progress.total == 10)
+        await until(lambda: _a_worker_is_known(site), within=20)
         await site.own.fill_memory()
         before = await all_keys(site.direct.redis, site.direct.keys)
 
@@ -183,7 +185,7 @@ async def test_a_store_without_memory_refuses_new_tasks_whole_and_lets_running_o
         after = await all_keys(site.direct.redis, site.direct.keys)
         full.set()
         await site.stack.until("begun", lambda task: task.progress.current == 1)
-        await asyncio.sleep(2 * LEASE.total_seconds())  # the fault itself
+        await asyncio.sleep(1.5 * lease.total_seconds())  # the fault itself
         go_on.set()
         ended = await site.ended("begun")
         await site.own.free_memory()
@@ -195,6 +197,10 @@ async def test_a_store_without_memory_refuses_new_tasks_whole_and_lets_running_o
     assert before == after
     assert (ended.task.state, ended.task.attempts) == (task_pb2.Task.STATE_COMPLETED, 1)
     assert await site.lost() == 0
+
+
+async def _a_worker_is_known(site: Site) -> bool:
+    return bool(await Directory(site.direct.redis, site.direct.keys).workers(count=1))
 
 
 async def test_scripts_that_are_flushed_all_the_time_are_not_noticed(site: Site) -> None:

@@ -146,7 +146,8 @@ async def test_connections_that_are_reset_all_the_time_cost_nothing_but_time(sit
 
 
 async def _as_many(site: Site, connections: int) -> bool:
-    return site.proxy.connections == connections
+    # A lease that had to be renewed meanwhile was so over a connection of its own.
+    return connections <= site.proxy.connections <= connections + 1
 
 
 async def test_a_bad_network_slows_everything_down_and_nothing_else(site: Site) -> None:
