@@ -1,10 +1,10 @@
 from tasks import invert
 
-from taskline_client import TaskClient
+from taskline_client.sync import TaskClient
 
 
-async def mistakes(client: TaskClient) -> None:
-    await client.enqueue(invert, number="three")  # another type of argument
-    await client.enqueue(invert, numbr=3)  # an argument that there is not
-    handle = await client.enqueue(invert, number=3)
-    print((await handle.result()).upper())  # another type of result
+def mistakes(client: TaskClient) -> None:
+    client.enqueue(invert, number="three")  # another type of argument
+    client.enqueue(invert, numbr=3)  # an argument that there is not
+    handle = client.enqueue(invert, number=3)
+    print(handle.result().upper())  # another type of result
