@@ -18,9 +18,9 @@ class TaskHandle(Generic[R_co]):
     def __init__(self, portal: Portal, handle: asynchronous.TaskHandle[R_co]) -> None:
         self._portal = portal
         self._handle = handle
-        self.id = handle.id
+        self.id: str = handle.id
         # False if enqueue found the task that another request had made.
-        self.created = handle.created
+        self.created: bool = handle.created
 
     def __repr__(self) -> str:
         return f"TaskHandle({self.id!r})"
