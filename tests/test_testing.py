@@ -13,7 +13,7 @@ import pytest
 from taskline_client import TaskClient, TaskFailed, TaskNotFound, TaskState, sync
 from taskline_service import TaskRegistry
 from taskline_service.embedded import ServerNotFound
-from taskline_service.testing import Service, pytest_fixture, serving, serving_in_thread
+from taskline_service.testing import Service, serving, serving_in_thread, taskline_fixture
 from taskline_service.testing.store import SharedStore, shared_store
 
 PAGE = (Path(__file__).parent.parent / "docs" / "testing.md").read_text("utf-8")
@@ -28,7 +28,7 @@ async def doubled(number: int) -> int:
     return 2 * number
 
 
-@tasks.task("fails", initial_backoff=timedelta(hours=1), max_attempts=3)
+@tasks.task("fails", initial_backoff=timedelta(minutes=1), max_attempts=3)
 async def fails() -> None:
     failures.append(1)
     raise ConnectionError("no")
@@ -39,7 +39,7 @@ async def waits() -> None:
     await asyncio.Event().wait()
 
 
-taskline = pytest_fixture(tasks, longest_backoff=timedelta(0))
+taskline = taskline_fixture(tasks, longest_backoff=timedelta(0))
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def test_the_page_runs_as_it_stands(tmp_path: Path) -> None:
     (program,) = (text for mark, text in BLOCKS if mark == "the tests run it")
 
     tested = run("-m", "pytest", "-p", "no:valkey", "-p", "no:asyncio", folder=tmp_path)
-    printed = run("-X", "dev", "-c", program, folder=tmp_path)
+    printed = run("-W", "error", "-c", program, folder=tmp_path)
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "3 passed" in tested.stdout
@@ -98,21 +98,24 @@ async def test_services_see_nothing_of_each_other() -> None:
 
 
 async def test_what_still_runs_is_interrupted_at_the_end() -> None:
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
     tasks = TaskRegistry()
 
     @tasks.task("endless")
     async def endless() -> None:
         try:
+            started.set()
             await asyncio.Event().wait()
         finally:
             stopped.set()
 
-    async with asyncio.timeout(10), serving(tasks) as service:
-        async with TaskClient(service.address) as client:
-            handle = await client.enqueue(endless)
-            while (await handle.get()).state is not TaskState.RUNNING:
-                await asyncio.sleep(0.01)
+    async with (
+        asyncio.timeout(10),
+        serving(tasks) as service,
+        TaskClient(service.address) as client,
+    ):
+        await client.enqueue(endless)
+        await started.wait()
 
     assert stopped.is_set()
 
@@ -131,12 +134,9 @@ def test_a_failing_test_ends_its_service_too() -> None:
 
 
 def test_a_service_that_does_not_start_says_why() -> None:
-    class Needy(TaskRegistry):
-        pass
+    needy = TaskRegistry()
 
-    needy = Needy()
-
-    @needy.task("needy", isolation="process")
+    @needy.task("needy", executor="process")
     def in_a_process() -> None:
         pass
 
@@ -153,7 +153,7 @@ def test_the_store_is_gone_with_its_process(tmp_path: Path) -> None:
 from taskline_service.testing.store import shared_store
 print(shared_store().url.removeprefix("unix://"))
 """
-    ended = run("-X", "dev", "-c", code, folder=tmp_path)
+    ended = run("-W", "error", "-c", code, folder=tmp_path)
 
     assert ended.returncode == 0
     assert ended.stderr == ""

@@ -8,7 +8,7 @@ import taskline_client
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
-from taskline_client import ErrorType, TaskFilter, TaskState
+from taskline_client import ErrorType, TaskFilter, TaskState, sync
 from taskline_client._requests import duration, timestamp
 from tests.client.conftest import Connect
 from tests.client.scripted import Context
@@ -27,6 +27,10 @@ PUBLIC = """
 
 def test_the_public_names_are_these() -> None:
     assert sorted(taskline_client.__all__) == sorted(PUBLIC.split())
+
+
+def test_the_public_names_without_an_event_loop_are_the_clients() -> None:
+    assert sync.__all__ == ["AdminClient", "TaskClient", "TaskHandle"]
 
 
 def test_importing_the_client_brings_nothing_that_callers_did_not_ask_for() -> None:

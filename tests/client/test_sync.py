@@ -308,7 +308,7 @@ def test_without_a_server_it_is_unavailable() -> None:
 
 def program(code: str, address: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", code, address],
+        [sys.executable, "-W", "error", "-c", code, address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,10 +2,10 @@
 
 In conftest.py, for tests of every kind:
 
-    from taskline_service.testing import pytest_fixture
+    from taskline_service.testing import taskline_fixture
     from words import tasks
 
-    taskline = pytest_fixture(tasks)
+    taskline = taskline_fixture(tasks)
 
     def test_words_are_counted(taskline):
         with TaskClient(taskline.address) as client:
@@ -18,8 +18,8 @@ One Valkey or Redis server keeps the tasks of all tests of a process, in memory 
 service has a namespace of its own there, and sees nothing of the others.
 """
 
-from taskline_service.testing.fixture import pytest_fixture
+from taskline_service.testing.fixture import taskline_fixture
 from taskline_service.testing.in_thread import serving_in_thread
 from taskline_service.testing.service import Service, serving
 
-__all__ = ["Service", "pytest_fixture", "serving", "serving_in_thread"]
+__all__ = ["Service", "serving", "serving_in_thread", "taskline_fixture"]

@@ -9,7 +9,7 @@ from taskline_service.testing.in_thread import serving_in_thread
 from taskline_service.testing.service import Service
 
 
-def pytest_fixture(
+def taskline_fixture(
     tasks: TaskRegistry,
     *,
     tasks_at: str | None = None,
