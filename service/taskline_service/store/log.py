@@ -16,7 +16,7 @@ from taskline_service.store.redis import Redis
 # Whether an event is wanted, by what the log tells of it.
 Wanted = Callable[[dict[bytes, Any]], bool]
 
-_PAGE = 500
+_PAGE = 100
 
 
 class EventLog:

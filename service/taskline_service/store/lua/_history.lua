@@ -34,8 +34,10 @@ end
 
 -- Writes down an attempt that will be followed by another one.
 local function remember_attempt(task, error_blob, end_us)
-  redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
+  local kept = redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
     number = task.attempts, worker = task.worker, start = task.start, ['end'] = end_us or now,
     error = error_blob }))
-  redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
+  if kept > ATTEMPTS_KEPT then
+    redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
+  end
 end

@@ -147,7 +147,8 @@ local function remove(task)
       redis.call('ZREM', label_index(name .. '=' .. value), id)
     end
   end
-  redis.call('DEL', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
+  -- Not DEL: a long story is then freed beside everything else.
+  redis.call('UNLINK', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
     PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
 end
 

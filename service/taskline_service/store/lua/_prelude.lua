@@ -150,6 +150,10 @@ local function split_line(line)
   return string.sub(line, 1, colon - 1), string.sub(line, colon + 1)
 end
 
+local function queue_of(line)
+  return string.sub(line, (string.find(line, ':', 1, true) or #line) + 1)
+end
+
 -- How long until the first entry of a line of times is due, in us; nil if it is empty.
 local function wait_for(name)
   local first = redis.call('ZRANGE', PREFIX .. name, 0, 0, 'WITHSCORES')

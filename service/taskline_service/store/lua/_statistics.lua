@@ -40,8 +40,7 @@ end
 local COUNTED = { COMPLETED = 'completed', FAILED = 'failed', RETRYING = 'retried' }
 
 local function failed_field(error_type, line)
-  local _, queue = split_line(line)
-  return error_type .. ':' .. queue
+  return error_type .. ':' .. queue_of(line)
 end
 
 -- Counts a move, before it is made. The time of an attempt counts if the attempt came to an
@@ -88,7 +87,7 @@ end
 local function write_stats()
   local all, by_queue = {}, {}
   for line, sums in pairs(happened) do
-    local _, queue = split_line(line)
+    local queue = queue_of(line)
     by_queue[queue] = by_queue[queue] or {}
     for what, number in pairs(sums) do
       local name = name_of(what)

@@ -14,30 +14,29 @@
 local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true, full = true, crowded = true, damaged = true }
 
-local lines_of, waiting, added = nil, {}, {}
+local waiting, added = nil, {}
 local ahead = args.ahead or { added = {}, lines = {} }
 
--- Tasks that wait on a queue for a worker, on all of its lines.
-local function count_waiting(queue)
-  if not lines_of then
-    lines_of = {}
-    for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
-      local _, its_queue = split_line(line)
-      lines_of[its_queue] = lines_of[its_queue] or {}
-      table.insert(lines_of[its_queue], line)
+-- How many tasks wait for a worker on each queue of these tasks, on all of its lines.
+local function count_waiting()
+  local counts = {}
+  for _, entry in ipairs(args.tasks) do
+    local queue = queue_of(entry.line)
+    counts[queue] = ahead.added[queue] or 0
+  end
+  for _, line in ipairs(redis.call('ZRANGE', PREFIX .. 'ready', 0, -1)) do
+    local queue = queue_of(line)
+    if counts[queue] then
+      counts[queue] = counts[queue] + redis.call('ZCARD', PREFIX .. 'q:' .. line)
     end
   end
-  local count = ahead.added[queue] or 0
-  for _, line in ipairs(lines_of[queue] or {}) do
-    count = count + redis.call('ZCARD', index('QUEUED', line))
-  end
-  return count
+  return counts
 end
 
 -- Whether the queue of a new task is full; if it is not, the task takes a place.
 local function is_full(entry)
-  local _, queue = split_line(entry.line)
-  waiting[queue] = waiting[queue] or count_waiting(queue)
+  local queue = queue_of(entry.line)
+  waiting = waiting or count_waiting()
   if waiting[queue] + (added[queue] or 0) >= args.max_queued then
     return true
   end

@@ -48,7 +48,7 @@ for _, id in ipairs(ids) do
     redis.call('ZREM', PREFIX .. 'retention', id)
     dangling[#dangling + 1] = id
   elseif expire and expire > now then
-    redis.call('DEL', PREFIX .. 'r:' .. id)
+    redis.call('UNLINK', PREFIX .. 'r:' .. id)
     redis.call('ZADD', PREFIX .. 'retention', expire, id)
   else
     remove(task)

@@ -10,13 +10,14 @@ redis.call('SREM', PREFIX .. 'paused', args.queue)  -- frees; see the rules on m
 if args.pause then
   redis.call('SADD', PREFIX .. 'paused', args.queue)
 else
-  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
-    local _, queue = split_line(line)
-    local score = queue == args.queue and redis.call('ZSCORE', PREFIX .. 'ready', line)
-    if score then
-      first_ready[line] = tonumber(score)  -- wakes workers
+  local woken = {}
+  for _, line in ipairs(redis.call('ZRANGE', PREFIX .. 'ready', 0, -1)) do
+    if queue_of(line) == args.queue then
+      woken[#woken + 1] = line
     end
   end
+  if woken[1] then
+    redis.call('PUBLISH', PREFIX .. 'wake', cmsgpack.pack(woken))
+  end
 end
-publish()
 return cmsgpack.pack(true)

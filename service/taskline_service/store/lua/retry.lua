@@ -30,7 +30,7 @@ local function put_back(task, due)
   local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = due, retried = true }
   move(task, 'QUEUED', event, 'du', due, 'ry', args.call)  -- counts it out by what it ended with
   redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'et', 'cr', 'fl', 'lo', 'al', 'ow')
-  redis.call('DEL', PREFIX .. 'r:' .. task.id, error_key)
+  redis.call('UNLINK', PREFIX .. 'r:' .. task.id, error_key)
   record(task, event)
   put_ready(task)
 end
