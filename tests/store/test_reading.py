@@ -91,7 +91,7 @@ async def test_tasks_that_are_too_long_for_one_call_are_all_read(store: TaskStor
 async def test_a_story_that_is_too_long_for_one_call_is_told_whole(store: TaskStore) -> None:
     claim = await claimed(store, "a")
     outputs = [
-        Output(claim, n, b'"%s"' % (b"x" * (200_000 if n < 20 else 1))) for n in range(1, 400)
+        Output(claim, n, b'"%s"' % (b"x" * (100_000 if n < 20 else 1))) for n in range(1, 400)
     ]
     for output in outputs:
         await store.append([output])

@@ -25,6 +25,7 @@ from taskline_service.store import (
     new_call,
 )
 from taskline_service.store.chunks import CLAIMS_PER_CALL
+from taskline_service.store.damage import PassedOver
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
@@ -115,6 +116,7 @@ class Worker:
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._slots = Slots(concurrency, on_free=self._awake.set)
+        self._passed_over = PassedOver()
         self._stopping = False
         # The claim that has no answer yet: repeated as it is until it has.
         self._call = new_call()
@@ -278,7 +280,11 @@ class Worker:
 
     def _on_hint(self, channel: bytes, data: bytes) -> None:
         if channel == self._store.keys.cancel_channel:
-            attempt = self._running.get(data.decode())
+            try:
+                attempt = self._running.get(data.decode())
+            except UnicodeDecodeError as error:
+                self._passed_over.found("the channel of cancellations", error)
+                return
             if attempt is not None:
                 attempt.stop(StopReason.CANCEL)
         elif self._slots.free > 0:
