@@ -10,7 +10,12 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from taskline_service import logs
-from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
+from taskline_service.errors import (
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TasklineError,
+)
 from taskline_service.execution.call import Call
 from taskline_service.execution.children import Children
 from taskline_service.limits import MAX_RESULT_BYTES
@@ -211,7 +216,7 @@ class Worker:
             try:
                 await self._directory.register_types(definitions)
                 return True
-            except (StoreUnavailable, StoreFull) as error:
+            except (StoreUnavailable, StoreFull, StoreDamaged) as error:
                 log.log(logging.DEBUG if told else logging.WARNING, "task types: %s", error)
                 told = True
                 await self._sleep(_PAUSE_IN_TROUBLE_S)
@@ -334,13 +339,21 @@ class Worker:
                 narrator.recorded(outcome, verdict)
                 self._count(outcome, verdict)
             elif attempt.stop_reason in (StopReason.SHUTDOWN, StopReason.OVERDUE):
-                await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
+                await self._give_back(claim)
                 narrator.given_back()
         finally:
             asking.end()
             self._leases.drop(claim)
             del self._running[claim.task_id]
             self._awake.set()
+
+    async def _give_back(self, claim: Claim) -> None:
+        what = f"task {claim.task_id}"
+        while True:
+            (verdict,) = await until_stored(lambda: self._store.release([claim]), what)
+            if verdict is not Verdict.DAMAGED:
+                return
+            await asyncio.sleep(_PAUSE_IN_TROUBLE_S)  # until it is mended
 
     def _count(self, outcome: Outcome, verdict: Verdict) -> None:
         """Tell of the end of a task."""

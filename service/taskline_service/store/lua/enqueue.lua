@@ -6,11 +6,13 @@
 --       check_only: change nothing, max_queued: waiting tasks that a queue may have (nil: any),
 --       max_lines: lines that may have tasks, ahead = { added, lines }: what the steps checked
 --       before this one will add: { [queue] = number }, and new lines
--- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number },
--- new_lines }; status is 'created', 'repeated' (this very request made it before), 'existing',
+-- Returns { rev, outcomes = { { status, create, due, uid, state, limit, key } }, added = { [queue] = number },
+-- new_lines, damaged = { keys } }; status is 'created', 'repeated' (this very request made it before), 'existing',
 -- 'replaced', 'taken', 'reused', 'full', 'crowded' (too many lines) or 'damaged'; added: what comes
 -- to queues, counted only if they are limited.
 
+need_log()
+need('lines', 'due', 'ready', 'queue_timeouts', 'retention', 'failed_by')
 local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true, full = true, crowded = true, damaged = true }
 
@@ -79,15 +81,31 @@ local function check(entry)
     outcome.status = 'existing'
   elseif entry.on_conflict == 'replace_terminal' then
     outcome.status = TERMINAL[task.state] and 'replaced' or 'existing'
+    entry.before = TERMINAL[task.state] and task
   else
     outcome.status = 'taken'
   end
   return outcome
 end
 
+-- The first broken key that this task would be written to, or the one before it is taken out of.
+local function broken_for(entry)
+  local new = { id = entry.id, line = entry.line, state = 'QUEUED', sequence = 0 }
+  local broken = broken_line(new, 'SCHEDULED') or is_broken('h:' .. entry.id, 'stream') and 'h:' .. entry.id
+  for _, label in ipairs(entry.labels or {}) do
+    broken = broken or is_broken('label:' .. label, 'zset') and 'label:' .. label
+  end
+  return broken or entry.before and (broken_line(entry.before) or broken_label(entry.before))
+end
+
 local outcomes, refused = {}, false
 for i, entry in ipairs(args.tasks) do
   outcomes[i] = check(entry)
+  local broken = NEW[outcomes[i].status] and broken_for(entry)
+  if broken then
+    because_of(broken)
+    outcomes[i] = { status = 'damaged', key = PREFIX .. broken }
+  end
   if NEW[outcomes[i].status] and is_one_too_many(entry.line) then
     outcomes[i] = { status = 'crowded', limit = args.max_lines }
   elseif NEW[outcomes[i].status] and args.max_queued and is_full(entry) then
@@ -138,7 +156,7 @@ if not args.check_only and (args.partial or not refused) then
     local outcome = outcomes[i]
     if NEW[outcome.status] then
       if outcome.status == 'replaced' then
-        remove(load(entry.id))
+        remove(entry.before)
       end
       -- One microsecond apart, so that the tasks of one call keep their order.
       outcome.create, outcome.due = create(entry, now + i - 1)
@@ -150,4 +168,5 @@ if not args.check_only and (args.partial or not refused) then
   end
   publish()
 end
-return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added, new_lines = new_lines })
+return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added, new_lines = new_lines,
+  damaged = damaged })

@@ -2,6 +2,7 @@
 -- args: queue, pause (false: go on), max_paused
 -- Returns true, or false if as many queues are paused as may be.
 
+need('paused', 'ready')
 if args.pause and redis.call('SCARD', PREFIX .. 'paused') >= args.max_paused
   and redis.call('SISMEMBER', PREFIX .. 'paused', args.queue) == 0 then
   return cmsgpack.pack(false)
