@@ -9,6 +9,7 @@ import pytest
 
 from taskline_service.errors import StoreDamaged, TaskDamaged
 from taskline_service.fsck import check_store, repair_store
+from taskline_service.fsck.invariants import Invariant
 from taskline_service.store import TaskStore
 from taskline_service.store.values import (
     Completion,
@@ -42,6 +43,8 @@ KEYS = (
     *(f"i:{state}:{LINE}" for state in TaskState),
     *("h:a", "a:a", "c:worker-1"),
 )
+# What cannot be put back: a story that somebody has overwritten.
+MOURNED = {Invariant.HISTORY}
 AHEAD = "an entry of the log beyond the revision"
 # What is written although the move is not made; none of it is about a task.
 ASIDE = (b"reclaiming", b"stats:", b"c:")
@@ -198,7 +201,8 @@ async def test_a_move_among_damaged_keys_is_made_whole_or_not_at_all(
     if after == before:
         await move.act(store, prepared)
     report = await check_store(store.redis, store.keys)
-    assert report.clean, "\n".join(map(str, report.offences))
+    offences = [offence for offence in report.offences if offence.invariant not in MOURNED]
+    assert not offences, "\n".join(map(str, offences))
     assert await state_of(store) is move.becomes
 
 

@@ -104,6 +104,4 @@ def judge_sequences(task: TaskFacts) -> Iterator[Offence]:
         yield task.offence(Invariant.SEQUENCE, detail)
     elif last != recorded:
         detail = f"its history goes up to {last}, and should up to {recorded}"
-        key = b"t:" + task.id
-        forget = (b"HSET", key, b"hs", str(last)) if last else (b"HDEL", key, b"hs", b"hb")
-        yield task.offence(Invariant.HISTORY, detail, "forget what is lost of it", forget)
+        yield task.offence(Invariant.HISTORY, detail)
