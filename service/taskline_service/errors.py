@@ -16,6 +16,7 @@
     ├── ResultExpired
     ├── QueueFull
     ├── StoreUnavailable
+    ├── StoreDamaged
     ├── StoreFull
     │   └── TooManyQueues
     ├── TooManyWatches
@@ -106,12 +107,18 @@ class TaskNotFound(TasklineError):
 
 
 class TaskDamaged(TasklineError):
-    """The record of the task is in the store, but not as Taskline writes them."""
+    """The record of the task, or a key that it is in, is not as Taskline writes them."""
 
     reason = "TASK_DAMAGED"
 
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"the record of task {task_id!r} is damaged", task_id=task_id)
+    def __init__(self, task_id: str, *, key: str = "") -> None:
+        if key:
+            message = f"task {task_id!r} is held up by a damaged key, {key!r}"
+            super().__init__(
+                f"{message}; `taskline fsck --repair` mends it", task_id=task_id, key=key
+            )
+        else:
+            super().__init__(f"the record of task {task_id!r} is damaged", task_id=task_id)
         self.task_id = task_id
 
 
@@ -155,6 +162,18 @@ class StoreUnavailable(TasklineError):
     """The store cannot be reached or does not answer. Safe to try again."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class StoreDamaged(TasklineError):
+    """A key that tasks share is not as Taskline writes it; nothing was done."""
+
+    reason = "TASK_DAMAGED"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"key {key!r} of the store is damaged; `taskline fsck --repair` mends it", key=key
+        )
+        self.key = key
 
 
 class StoreFull(TasklineError):

@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from taskline_service.errors import TasklineError
+from taskline_service.errors import StoreDamaged, TasklineError
 from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Upkept
@@ -71,13 +71,21 @@ class Upkeep:
     async def _pass(self) -> float:
         """Do what is due; returns the seconds until something may be due again."""
         waits = [
-            await self._step(self._store.promote, "promoted"),
-            await self._step(self._store.queue_timeout, "timed out in the queue"),
-            await self._step(self._store.expire, "expired"),
+            await self._mended(self._step(self._store.promote, "promoted")),
+            await self._mended(self._step(self._store.queue_timeout, "timed out in the queue")),
+            await self._mended(self._step(self._store.expire, "expired")),
+            await self._mended(self._reclaim()),
         ]
-        await self._reclaim()
         known = [wait.total_seconds() for wait in waits if wait is not None]
         return max(SHORTEST_PAUSE_S, min([LONGEST_PAUSE_S, *known]))
+
+    async def _mended(self, step: Awaitable[timedelta | None]) -> timedelta | None:
+        """Take a step; one that is held up by a damaged key, later again."""
+        try:
+            return await step
+        except StoreDamaged as error:
+            self._store.damage.found(f"key {error.key}", error)
+            return timedelta(seconds=PAUSE_IN_TROUBLE_S)
 
     async def _step(self, move: Callable[[], Awaitable[Upkept]], what: str) -> timedelta | None:
         while True:
@@ -92,11 +100,12 @@ class Upkeep:
             if upkept.wait is None or upkept.wait > timedelta(0):
                 return upkept.wait
 
-    async def _reclaim(self) -> None:
+    async def _reclaim(self) -> timedelta | None:
         """Not all at once, where many were lost: they come again together."""
         for _ in range(RECLAIMS_PER_PASS):
             if not await self._reclaim_some():
-                return
+                break
+        return None
 
     async def _reclaim_some(self) -> bool:
         taken_back = await self._store.reclaim(retry_delay=delay_after_loss(), hold=self._hold)

@@ -27,17 +27,28 @@ async def test_a_repair_whose_reason_is_gone_is_not_made(store: TaskStore) -> No
     assert float(lease) == 9e15
 
 
-async def test_a_key_of_the_wrong_type_stops_only_its_own_repairs(store: TaskStore) -> None:
+async def test_a_key_of_the_wrong_type_is_dropped_and_rebuilt(store: TaskStore) -> None:
     await populate(store)
     await damage(store, "SET i:FAILED:work:default x; ZREM leases running; DEL retention")
 
     repaired = await repair_store(store.redis, store.keys)
 
-    assert {offence.invariant for offence in repaired.mended} == {Invariant.PLACE}
-    assert {offence.invariant for offence in repaired.report.offences} == {
+    assert {offence.invariant for offence in repaired.mended} == {
         Invariant.KEY_TYPE,
         Invariant.STATE_INDEX,
+        Invariant.PLACE,
     }
+    assert repaired.report.clean
+
+
+async def test_what_stands_where_an_input_should_be_is_left_to_people(store: TaskStore) -> None:
+    await populate(store)
+    await damage(store, "DEL s:queued; RPUSH s:queued x")
+
+    repaired = await repair_store(store.redis, store.keys)
+
+    assert repaired.mended == ()
+    assert Invariant.KEY_TYPE in {offence.invariant for offence in repaired.report.offences}
 
 
 async def test_all_lines_are_rebuilt_from_the_records(store: TaskStore) -> None:

@@ -351,7 +351,9 @@ class Reference:
             neither = task.attempts - task.failed - task.lost
             spared = task.own_process and neither <= args["max_spared"]
             self._lose(task, args, args["retry_delay"], counted=not spared)
-        assert [(r["id"], r["state"]) for r in answer] == [(task.id, task.state) for task in ripe]
+        assert [(r["id"], r["state"]) for r in answer["reclaimed"]] == [
+            (task.id, task.state) for task in ripe
+        ]
 
     def expire(self, args: Args, answer: Answer) -> None:
         self.log_forgot = max(self.log_forgot, self.now - args["result_ttl"])

@@ -8,7 +8,7 @@ import pytest
 
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import TaskStore
-from taskline_service.store.values import Completion, Failure, ListQuery
+from taskline_service.store.values import Completion, Failure, ListQuery, Output
 from taskline_service.task import Progress, Task, TaskState
 from tests.store.making import (
     BROKEN,
@@ -75,6 +75,37 @@ async def test_several_tasks_are_read_in_the_order_asked_for(store: TaskStore) -
     tasks = await store.get_many([*reversed(ids), "nobody"])
 
     assert [task and task.id for task in tasks] == [*reversed(ids), None]
+
+
+async def test_tasks_that_are_too_long_for_one_call_are_all_read(store: TaskStore) -> None:
+    ids = [f"t-{i}" for i in range(9)]
+    large = b'"%s"' % (b"x" * 500_000)
+    await enqueue(store, *(new_task(task_id, input=large) for task_id in ids))
+
+    tasks = await store.get_many([*ids, "nobody"], full=True)
+
+    assert [task and task.id for task in tasks] == [*ids, None]
+    assert all(task.spec.input == large for task in tasks if task)
+
+
+async def test_a_story_that_is_too_long_for_one_call_is_told_whole(store: TaskStore) -> None:
+    claim = await claimed(store, "a")
+    outputs = [
+        Output(claim, n, b'"%s"' % (b"x" * (100_000 if n < 20 else 1))) for n in range(1, 400)
+    ]
+    for output in outputs:
+        await store.append([output])
+    await store.complete([Completion(claim, b"1")])
+
+    story = await store.story("a", after=0, count=1000)
+    by_steps, after = list[int](), 0
+    while step := (await store.story("a", after=after, count=7)).events:
+        by_steps += [event.sequence for event in step]
+        after = step[-1].sequence
+
+    assert [event.sequence for event in story.events] == list(range(1, 403))
+    assert (story.more, story.gap) == (False, False)
+    assert by_steps == [event.sequence for event in story.events]
 
 
 async def test_inputs_and_tracebacks_are_read_only_on_request(store: TaskStore) -> None:
@@ -170,6 +201,17 @@ async def test_what_is_read_is_one_instant(store: TaskStore) -> None:
 # Pages
 
 
+@pytest.fixture(
+    params=[
+        pytest.param(1000, id="all lines in one call"),
+        pytest.param(4, id="each line in a call of its own"),
+    ]
+)
+def lines_in_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskline_service.store.lines.INDEXES_PER_CALL", request.param)
+
+
+@pytest.mark.usefixtures("lines_in_calls")
 @EITHER_ORDER
 @pytest.mark.parametrize("count", [1, 7, 45, 89, 90, 1000])
 async def test_every_task_is_listed_once_and_in_order(
@@ -182,6 +224,7 @@ async def test_every_task_is_listed_once_and_in_order(
     assert found == (ids[::-1] if newest_first else ids)
 
 
+@pytest.mark.usefixtures("lines_in_calls")
 @EITHER_ORDER
 @pytest.mark.parametrize(
     ("query", "matches"),
@@ -219,6 +262,7 @@ async def test_a_list_has_all_and_only_what_matches(
     assert (page.total, page.more) == (len(expected), False)
 
 
+@pytest.mark.usefixtures("lines_in_calls")
 @EITHER_ORDER
 async def test_tasks_of_the_same_instant_are_listed_once_each(
     store: TaskStore, newest_first: bool
@@ -235,6 +279,7 @@ async def test_tasks_of_the_same_instant_are_listed_once_each(
     assert found == (ids[::-1] if newest_first else ids)
 
 
+@pytest.mark.usefixtures("lines_in_calls")
 @pytest.mark.damages_store
 @EITHER_ORDER
 async def test_pages_stay_in_step_while_tasks_come_go_and_move(
@@ -266,6 +311,7 @@ async def test_pages_stay_in_step_while_tasks_come_go_and_move(
         assert old == found, "what came later is not behind the first page"
 
 
+@pytest.mark.usefixtures("lines_in_calls")
 async def test_the_total_counts_all_that_match_on_every_page(store: TaskStore) -> None:
     await many_tasks(store)
     query = ListQuery(states=[TaskState.COMPLETED, TaskState.QUEUED])

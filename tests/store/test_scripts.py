@@ -30,7 +30,7 @@ def test_every_file_is_a_script_or_a_part_of_one() -> None:
 
     assert {name for name in names if not name.startswith("_")} == set(SCRIPTS)
     assert {name for name in names if name.startswith("_")} == {
-        *("_facts", "_history", "_moves", "_prelude", "_reading", "_statistics")
+        *("_facts", "_history", "_moves", "_prelude", "_reading", "_soundness", "_statistics")
     }
 
 

@@ -110,7 +110,7 @@ def _judge_as(family: Family, seen: Seen) -> Iterator[Offence]:
         return
     if family.type is not None and kind != family.type:
         detail = f"is a {shown(kind)}, and should be a {shown(family.type)}"
-        yield Offence(Invariant.KEY_TYPE, subject, detail, apart)
+        yield Offence(Invariant.KEY_TYPE, subject, detail, apart or _drop_foreign(name, seen))
         return
     if family.owned and not owner:
         drop = Repair("drop it", seen, ((b"DEL", name),))
@@ -124,3 +124,13 @@ def _judge_as(family: Family, seen: Seen) -> Iterator[Offence]:
             f"let it expire in {family.life} s", seen, ((b"EXPIRE", name, str(family.life)),)
         )
         yield Offence(Invariant.KEY_TTL, subject, "never expires", limit)
+
+
+def _drop_foreign(name: bytes, seen: Seen) -> Repair | None:
+    """Whatever it is, it is nothing of ours: without it the moves it holds up can be made again.
+
+    Not where it has taken the place of what the task itself is: that is for people to decide.
+    """
+    if name[:2] in (b"t:", b"s:", b"r:"):
+        return None
+    return Repair("drop it", seen, ((b"DEL", name),))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from taskline_service.errors import StoreDamaged
 from taskline_service.fsck.check import TOLD, Check
 from taskline_service.fsck.facts import Inspector
 from taskline_service.fsck.report import Findings, Offence, Report
@@ -47,5 +48,8 @@ async def _mend(inspector: Inspector, offence: Offence) -> bool:
         return False
     try:
         return await inspector.mend(offence.repair)
-    except StoreError:  # a key of the wrong type is in the way, which is an offence of its own
+    except (
+        StoreError,
+        StoreDamaged,
+    ):  # a key of the wrong type is in the way, which is an offence of its own
         return False

@@ -26,7 +26,7 @@ def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
             state=outcome.state or "",
         )
     if outcome.status is EnqueueStatus.DAMAGED:
-        return TaskDamaged(spec.id)
+        return TaskDamaged(spec.id, key=outcome.key)
     if outcome.status is EnqueueStatus.REUSED:
         return RequestIdReused(
             f"request_id {spec.request_id!r} was used before, for a request with another content",

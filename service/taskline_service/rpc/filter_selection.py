@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.rpc import tokens
-from taskline_service.store.keys import split_line
 from taskline_service.task import Task
 
 CONDITIONS = frozenset({"queues", "task_types", "labels"})
@@ -31,7 +30,7 @@ class Selection:
 
     def wants_line(self, line: str) -> bool:
         """Whether tasks of this type on this queue can be meant."""
-        task_type, queue = split_line(line)
+        task_type, _, queue = line.partition(":")
         return (not self.task_types or task_type in self.task_types) and (
             not self.queues or queue in self.queues
         )

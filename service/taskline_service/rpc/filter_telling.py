@@ -14,7 +14,7 @@ from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.pacing import Pacing
 from taskline_service.rpc.watch_messages import EventMessages, heartbeat, snapshot_of
 from taskline_service.rpc.watch_options import WatchOptions
-from taskline_service.store import End, Event, TaskStore
+from taskline_service.store import End, Event, Gap, TaskStore
 from taskline_service.task import Task
 
 
@@ -58,8 +58,9 @@ class FilterTelling:
         tasks = await self._read([e.task_id for e in events if self._has_to_be_read(e)])
         for event in events:
             if not self._is_told(event):
-                standing = None if event.begins else self._standing(event)
-                if standing is None and (event.begins or not self._course.resumed):
+                afresh = _is_afresh(event)
+                standing = None if afresh else self._standing(event)
+                if standing is None and (afresh or not self._course.resumed):
                     async for message in self._introduce(event, tasks.get(event.task_id)):
                         yield message
                 elif standing is _Standing.FOLLOWED or self._is_joined(event, tasks):
@@ -78,8 +79,9 @@ class FilterTelling:
         return self._with_token(heartbeat())
 
     def _has_to_be_read(self, event: Event) -> bool:
-        unknown = event.begins or self._standing(event) is None
-        joined = self._course.resumed and not event.begins and not self._selection.labels
+        afresh = _is_afresh(event)
+        unknown = afresh or self._standing(event) is None
+        joined = self._course.resumed and not afresh and not self._selection.labels
         return unknown and not joined and not self._is_told(event)
 
     def _standing(self, event: Event) -> _Standing | None:
@@ -112,12 +114,14 @@ class FilterTelling:
         if not self._selection.wants(task):
             self._learn(task.id, _Standing.UNWANTED, task.revision)
             return
-        gap = self._forgot and not event.begins and task.id not in self._known
+        lost = isinstance(event.change, Gap)
+        gap = lost or (self._forgot and not event.begins and task.id not in self._known)
         self.pacing.forget(task.id)
-        if not isinstance(event.change, End):
-            self._learn(task.id, _Standing.FOLLOWED, event.revision)
+        if not (task.state.terminal if lost else isinstance(event.change, End)):
+            shown = task if lost else as_it_was(task, event)
+            self._learn(task.id, _Standing.FOLLOWED, shown.revision)
             self._course.passed(event)
-            yield self._with_token(snapshot_of(as_it_was(task, event), gap=gap))
+            yield self._with_token(snapshot_of(shown, gap=gap))
             return
         message = snapshot_of(task, gap=gap)
         # Who continues behind the snapshot finds the end in the log.
@@ -153,3 +157,8 @@ class FilterTelling:
         self.sent_at = self._clock()
         message.resume_token = self._course.token(self.pacing)
         return message
+
+
+def _is_afresh(event: Event) -> bool:
+    """Whether what was told of the task before does not lead here."""
+    return event.begins or isinstance(event.change, Gap)

@@ -101,7 +101,7 @@ class FilterWatch:
     def _take(self, mailbox: Mailbox) -> list[Event]:
         events = list[Event]()
         while len(events) < _BATCH and (event := mailbox.take()) is not None:
-            if isinstance(event.change, Gap):
+            if isinstance(event.change, Gap) and not event.task_id:
                 events.clear()  # the log has them, and what came before
                 self._log_read = self._course.read_from
                 break

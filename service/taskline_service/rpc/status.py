@@ -42,6 +42,7 @@ _CODES: Mapping[type[errors.TasklineError], grpc.StatusCode] = {
     errors.ResultExpired: grpc.StatusCode.NOT_FOUND,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.StoreDamaged: grpc.StatusCode.DATA_LOSS,
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyQueues: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyWatches: grpc.StatusCode.RESOURCE_EXHAUSTED,

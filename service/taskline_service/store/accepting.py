@@ -75,6 +75,7 @@ class Accepting(Scripted):
                 "ahead": ahead and {"added": dict(ahead.added), "lines": sorted(ahead.lines)},
             },
         )
+        self._told_of(reply[b"damaged"])
         if ahead is not None:
             ahead.added.update(dict(reply[b"added"]))
             ahead.lines.update(reply[b"new_lines"])

@@ -1,9 +1,9 @@
 """The kinds of things that happen to a task, as watchers get them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from taskline_service.store.damage import UNREADABLE
 from taskline_service.store.records import (
     error_from_blob,
     from_blob,
@@ -59,7 +59,7 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events were lost: read the tasks again."""
+    """Events were lost: read the task again; all of them, if it is nobody's event."""
 
 
 Change = StateChange | Progress | Logged | Emitted | End | Gap
@@ -84,29 +84,36 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The events of one call that changed tasks, by their places in it."""
+    """The events of one call that changed tasks, by their places in it.
+
+    Each has an id, and a line that can be read if it has one. Decoding one that nobody of ours
+    wrote raises something of UNREADABLE.
+    """
 
     revision: int
-    events: list[tuple[int, dict[bytes, Any]]]
+    # None if they cannot be understood.
+    events: list[tuple[int, dict[bytes, Any]]] | None
 
     @classmethod
     def of(cls, told: bytes) -> "Message":
         """As the log has it: without what came with the events."""
         fields = unpack(told)
-        return cls(fields[b"rev"], list(enumerate(fields[b"events"])))
+        revision, events = fields[b"rev"], fields[b"events"]
+        if not isinstance(revision, int) or not isinstance(events, list):
+            raise TypeError(type(revision), type(events))
+        for event in events:
+            event[b"id"].decode()
+            event.get(b"line", b"").decode()
+        return cls(revision, list(enumerate(events)))
 
     @classmethod
     def heard(cls, published: bytes) -> "Message":
         """As it is published."""
         told, contents = from_blob(published)
         message = cls.of(told)
-        for (_, fields), content in zip(message.events, unpack(contents), strict=True):
+        for (_, fields), content in zip(message.events or (), unpack(contents), strict=True):
             add_content(fields, content)
         return message
-
-    def decoded(self) -> Iterator[Event]:
-        """Its events."""
-        return (decode_event(fields, self.revision, place) for place, fields in self.events)
 
 
 def add_content(fields: dict[bytes, Any], content: Any) -> None:
@@ -117,6 +124,8 @@ def add_content(fields: dict[bytes, Any], content: Any) -> None:
 
 def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
     """An event, from what the scripts publish."""
+    if not isinstance(fields[b"seq"], int) or not isinstance(fields[b"at"], int):
+        raise TypeError(fields[b"seq"], fields[b"at"])
     return Event(
         task_id=fields[b"id"].decode(),
         sequence=fields[b"seq"],
@@ -127,6 +136,15 @@ def decode_event(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event
         line=fields.get(b"line", b"").decode(),
         begins=fields.get(b"begins", False),
     )
+
+
+def event_or_gap(fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
+    """The same; a Gap in its task if it cannot be understood."""
+    try:
+        return decode_event(fields, revision, ordinal)
+    except UNREADABLE:
+        task_id, line = fields[b"id"].decode(), fields.get(b"line", b"").decode()
+        return Event(task_id, 0, 0, revision, ordinal, Gap(), line)
 
 
 def _change(fields: dict[bytes, Any]) -> Change:

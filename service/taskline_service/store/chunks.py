@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import TypeVar
 
-# With these, no call keeps the store busy for more than about 5 ms, be there a million tasks in
-# it: `python -m bench.script_time` measures it.
+# With these, a call keeps the store busy for a millisecond or two, and no more than 5 ms, be
+# there a million tasks in it: `python -m bench.script_time` measures it.
 ENQUEUES_PER_CALL = 40
 CLAIMS_PER_CALL = 24
 MOVES_PER_CALL = 30
@@ -13,6 +13,12 @@ MOVES_PER_CALL = 30
 LONG_MOVES_PER_CALL = 15
 RECORDS_PER_CALL = 25
 CONTENTS_PER_CALL = 50
+EVENTS_PER_CALL = 200
+WORKERS_PER_CALL = 20
+# What belongs to one state of one line.
+INDEXES_PER_CALL = 100
+# Of a queue, with all buckets of the window.
+HISTORIES_PER_CALL = 1
 BYTES_PER_CALL = 4 * 1024 * 1024
 
 _T = TypeVar("_T")

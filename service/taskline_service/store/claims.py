@@ -54,6 +54,7 @@ class Claims(Scripted):
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("claim", args)
+        self._told_of(reply[b"damaged"])
         claims, unreadable = list[Claim](), list[dict[bytes, Any]]()
         for fields in reply[b"claims"]:
             try:
@@ -82,7 +83,7 @@ class Claims(Scripted):
         verdicts = list[Verdict]()
         for chunk in chunks(claims):
             args = {"claims": [_held(claim) for claim in chunk], "lease": to_us(lease)}
-            verdicts += _verdicts(await self._script("renew", args))
+            verdicts += self._verdicts(await self._script("renew", args))
         return verdicts
 
     async def report_progress(self, reports: Sequence[tuple[Claim, Progress]]) -> list[Verdict]:
@@ -90,7 +91,7 @@ class Claims(Scripted):
         verdicts = list[Verdict]()
         for chunk in chunks(reports):
             fields = [_held(claim) | {"progress": progress_to_fields(p)} for claim, p in chunk]
-            verdicts += _verdicts(await self._script("progress", {"reports": fields}))
+            verdicts += self._verdicts(await self._script("progress", {"reports": fields}))
         return verdicts
 
     async def append(self, entries: Sequence[LogLine | Output]) -> list[Verdict]:
@@ -98,7 +99,7 @@ class Claims(Scripted):
         verdicts = list[Verdict]()
         for chunk in chunks(entries, [entry.size for entry in entries]):
             fields = [_held(entry.claim) | _appended(entry) for entry in chunk]
-            verdicts += _verdicts(await self._script("append", {"entries": fields}))
+            verdicts += self._verdicts(await self._script("append", {"entries": fields}))
         return verdicts
 
     async def complete(self, completions: Sequence[Completion]) -> list[Verdict]:
@@ -118,7 +119,7 @@ class Claims(Scripted):
                 for c in chunk
             ]
             args = {"outcomes": outcomes, "record_ttl": self._record_ttl_us}
-            verdicts += _verdicts(await self._script("complete", args))
+            verdicts += self._verdicts(await self._script("complete", args))
         return verdicts
 
     async def fail(self, failures: Sequence[Failure]) -> list[Verdict]:
@@ -141,7 +142,7 @@ class Claims(Scripted):
                 "max_lost": self._max_lost,
                 "record_ttl": self._record_ttl_us,
             }
-            verdicts += _verdicts(await self._script("fail", args))
+            verdicts += self._verdicts(await self._script("fail", args))
         if any(f.retry_delay is not None for f in failures):
             self.on_scheduled()
         return verdicts
@@ -154,7 +155,17 @@ class Claims(Scripted):
                 "claims": [_held(claim) for claim in chunk],
                 "record_ttl": self._record_ttl_us,
             }
-            verdicts += _verdicts(await self._script("release", args))
+            verdicts += self._verdicts(await self._script("release", args))
+        return verdicts
+
+    def _verdicts(self, reply: Sequence[bytes]) -> list[Verdict]:
+        verdicts = list[Verdict]()
+        for text in reply:
+            if key := text.partition(b"damaged ")[2]:
+                self._told_of([key])
+                verdicts.append(Verdict.DAMAGED)
+            else:
+                verdicts.append(Verdict(text.decode()))
         return verdicts
 
 
@@ -170,7 +181,3 @@ def _appended(entry: LogLine | Output) -> dict[str, Any]:
         "message": entry.message,
         "percentage": entry.percentage,
     }
-
-
-def _verdicts(reply: Sequence[bytes]) -> list[Verdict]:
-    return [Verdict(verdict.decode()) for verdict in reply]

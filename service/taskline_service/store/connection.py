@@ -6,13 +6,19 @@ cancelled call may leave its answer to the next one.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
 
-from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
+from taskline_service.errors import (
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TasklineError,
+)
 from taskline_service.store.address import RedisAddress
 
 CONNECT_TIMEOUT_S = 2.0
@@ -22,6 +28,8 @@ CONNECT_TIMEOUT_S = 2.0
 _PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"})
 # or it has become a replica, or is about to.
 _DEMOTED = frozenset({"READONLY", "NOREPLICAS", "UNBLOCKED"})
+# What lua/_soundness.lua raises, however the server wraps it.
+_DAMAGED_KEY = re.compile("DAMAGED_KEY<<(.*)>>", re.DOTALL)
 
 
 class StoreError(TasklineError):
@@ -49,6 +57,8 @@ def error_from(reply: Exception) -> TasklineError:
         for known in words:
             if word == known or f"-{known} " in text:
                 return kind(f"the store does not take commands now ({known})")
+    if damaged := _DAMAGED_KEY.search(text):
+        return StoreDamaged(damaged[1])
     return StoreError(text)
 
 

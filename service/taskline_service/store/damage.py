@@ -5,6 +5,7 @@ Nothing else is held up by it, and it is never overwritten: `taskline fsck` name
 
 import logging
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,7 @@ UNREADABLE = (
 )
 # Enough to tell of each one once; after so many the operator knows.
 _MOST_TOLD = 10_000
+_QUIET_S = 60.0
 
 
 @contextmanager
@@ -59,3 +61,28 @@ class DamageReport:
             self._told.add(what)
             reason = why if isinstance(why, str) else type(why).__name__
             log.error("%s is damaged and passed over (%s); see `taskline fsck`", what, reason)
+
+
+class PassedOver:
+    """Messages that nobody of ours wrote, or that were damaged on their way: counted, and told of.
+
+    Anybody may send any number of them, so that the log has one line a minute at most.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._told = 0
+        self._quiet_until = 0.0
+
+    def found(self, where: str, why: str | BaseException) -> None:
+        """One was passed over, on a channel or in the log of events."""
+        self.count += 1
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            log.error(
+                "%s: passed over what cannot be understood (%s), %d since this was said last",
+                where,
+                why if isinstance(why, str) else type(why).__name__,
+                self.count - self._told,
+            )
+            self._told, self._quiet_until = self.count, now + _QUIET_S

@@ -1,18 +1,22 @@
 """Who is there: task types, workers and queues; and what the store itself is like."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from taskline_service.errors import TooManyQueues
 from taskline_service.limits import MAX_PAUSED_QUEUES
+from taskline_service.store.chunks import WORKERS_PER_CALL
 from taskline_service.store.connection import StoreError
 from taskline_service.store.damage import UNREADABLE
 from taskline_service.store.keys import Keys, split_line
+from taskline_service.store.lines import in_steps, known_lines
 from taskline_service.store.records import from_us, pack, to_us, unpack
 from taskline_service.store.redis import Redis
+from taskline_service.task import TaskState
 
 _LINES_LOOKED_AT = 1000
 _WORKERS_LOOKED_AT = 1000
@@ -109,8 +113,15 @@ class Directory:
 
     async def workers(self, *, after: str = "", count: int) -> list[WorkerInfo]:
         """Live workers by id, those behind `after`."""
-        entries = await self._script("workers", after=after, count=count)
-        return [worker for worker in map(self._worker, entries) if worker is not None]
+        workers, asked = list[WorkerInfo](), 0
+        while asked < count:
+            wanted = min(count - asked, WORKERS_PER_CALL)
+            entries = await self._script("workers", after=after, count=wanted)
+            workers += (worker for worker in map(self._worker, entries) if worker is not None)
+            if len(entries) < wanted:
+                break
+            asked, after = asked + wanted, entries[-1][b"id"].decode()
+        return workers
 
     def _worker(self, entry: dict[bytes, Any]) -> WorkerInfo | None:
         try:
@@ -121,7 +132,22 @@ class Directory:
 
     async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
         """Queues by name, those behind `after`."""
-        return [_queue(entry) for entry in await self._script("queues", after=after, count=count)]
+        paused = {name.decode() for name in await self._redis.call(b"SMEMBERS", self._keys.paused)}
+        lines_of = defaultdict[str, list[str]](list, {name: [] for name in paused})
+        for line in await known_lines(self._redis, self._keys):
+            lines_of[split_line(line)[1]].append(line)
+        names = sorted(name for name in lines_of if name > after)[:count]
+        told = await self._told_of([line for name in names for line in lines_of[name]])
+        return [
+            _queue(name, name in paused, [told[line] for line in lines_of[name]]) for name in names
+        ]
+
+    async def _told_of(self, lines: Sequence[str]) -> dict[str, dict[bytes, int]]:
+        told = dict[str, dict[bytes, int]]()
+        for step in in_steps(lines, indexes=len(TaskState)):
+            replies = await self._script("on_lines", lines=list(step))
+            told.update(zip(step, replies, strict=True))
+        return told
 
     async def all_queues(self) -> list[QueueInfo]:
         """Every queue by name, read in bounded steps."""
@@ -145,16 +171,16 @@ class Directory:
                 queue=queue,
                 limit=str(MAX_PAUSED_QUEUES),
             )
-        return await self._one_queue(queue)
+        return await self._one_queue(queue, paused=True)
 
     async def resume(self, queue: str) -> QueueInfo:
         """Hand out tasks of a queue again."""
         await self._script("pause", queue=queue, pause=False)
-        return await self._one_queue(queue)
+        return await self._one_queue(queue, paused=False)
 
-    async def _one_queue(self, name: str) -> QueueInfo:
-        (entry,) = await self._script("queues", only=name)
-        return _queue(entry)
+    async def _one_queue(self, name: str, *, paused: bool) -> QueueInfo:
+        lines = await known_lines(self._redis, self._keys, queues=[name])
+        return _queue(name, paused, (await self._told_of(lines)).values())
 
     async def unserved_types(self) -> frozenset[str]:
         """Task types that have waiting tasks, but no live worker that knows them."""
@@ -200,14 +226,14 @@ class Directory:
         return reply[1].decode() if len(reply) > 1 else ""
 
 
-def _queue(entry: dict[bytes, Any]) -> QueueInfo:
+def _queue(name: str, paused: bool, lines: Collection[Mapping[bytes, int]]) -> QueueInfo:
     return QueueInfo(
-        name=entry[b"name"].decode(),
-        paused=entry[b"paused"],
-        queued=entry[b"queued"],
-        scheduled=entry[b"scheduled"],
-        running=entry[b"running"],
-        oldest_age=from_us(entry[b"oldest_age"]),
+        name=name,
+        paused=paused,
+        queued=sum(line[b"queued"] for line in lines),
+        scheduled=sum(line[b"scheduled"] for line in lines),
+        running=sum(line[b"running"] for line in lines),
+        oldest_age=from_us(max((line[b"oldest_age"] for line in lines), default=0)),
     )
 
 

@@ -19,7 +19,7 @@ class Due(Scripted):
     async def promote(self, count: int = MOVES_PER_CALL) -> Upkept:
         """Put tasks whose time has come on their queue."""
         reply = await self._script("promote", {"count": count})
-        return _upkept(reply[b"promoted"], reply)
+        return self._upkept(reply[b"promoted"], reply)
 
     async def queue_timeout(self, count: int = LONG_MOVES_PER_CALL) -> Upkept:
         """Fail tasks that no worker started in time."""
@@ -34,7 +34,7 @@ class Due(Scripted):
         }
         reply = await self._script("queue_timeout", args)
         failed = tuple(split_line(line.decode()) for line in reply[b"failed"])
-        return replace(_upkept(len(failed), reply), failed=failed)
+        return replace(self._upkept(len(failed), reply), failed=failed)
 
     async def reclaim(
         self,
@@ -63,7 +63,9 @@ class Due(Scripted):
             "record_ttl": self._record_ttl_us,
         }
         reclaimed = list[Reclaimed]()
-        for entry in await self._script("reclaim", args):
+        reply = await self._script("reclaim", args)
+        self._told_of(reply[b"damaged"])
+        for entry in reply[b"reclaimed"]:
             if b"worker" in entry:
                 reclaimed.append(_reclaimed(entry))
             else:
@@ -81,7 +83,13 @@ class Due(Scripted):
             "record_ttl": self._record_ttl_us,
         }
         reply = await self._script("expire", args)
-        return _upkept(reply[b"dropped"], reply)
+        return self._upkept(reply[b"dropped"], reply)
+
+    def _upkept(self, count: int, reply: dict[bytes, Any]) -> Upkept:
+        self._told_of(reply[b"damaged"])
+        wait = reply.get(b"wait")
+        dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
+        return Upkept(count, None if wait is None else from_us(wait), dangling)
 
 
 def _reclaimed(entry: dict[bytes, bytes]) -> Reclaimed:
@@ -93,9 +101,3 @@ def _reclaimed(entry: dict[bytes, bytes]) -> Reclaimed:
         entry[b"worker"].decode(),
         TaskState(entry[b"state"].decode()),
     )
-
-
-def _upkept(count: int, reply: dict[bytes, Any]) -> Upkept:
-    wait = reply.get(b"wait")
-    dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
-    return Upkept(count, None if wait is None else from_us(wait), dangling)

@@ -57,4 +57,5 @@ def enqueued(spec: TaskSpec, outcome: dict[bytes, Any], revision: int) -> Enqueu
         return Enqueued(
             status, None, outcome[b"uid"].decode(), TaskState(outcome[b"state"].decode())
         )
-    return Enqueued(status, limit=outcome.get(b"limit", 0))
+    key = outcome.get(b"key", b"").decode(errors="replace")
+    return Enqueued(status, limit=outcome.get(b"limit", 0), key=key)

@@ -13,7 +13,8 @@ from typing import Any
 
 from taskline_service.errors import TasklineError
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.changes import Event, Gap, Message, decode_event
+from taskline_service.store.changes import Event, Gap, Message, event_or_gap
+from taskline_service.store.damage import UNREADABLE, PassedOver
 from taskline_service.store.keys import Keys
 from taskline_service.store.log import EventLog
 from taskline_service.store.redis import Redis, Subscription
@@ -126,6 +127,11 @@ class EventHub:
         return self._revision or 0
 
     @property
+    def passed_over(self) -> PassedOver:
+        """Messages that could not be understood."""
+        return self._log.unreadable
+
+    @property
     def watched(self) -> int:
         """How many tasks somebody watches."""
         return len(self._mailboxes)
@@ -184,11 +190,12 @@ class EventHub:
             for message in messages:
                 if up_to is not None and message.revision > up_to:
                     break
-                if message.revision != last + 1:
+                if message.revision != last + 1 or message.events is None:
                     return None
                 last += 1
-                events += message.decoded()
-        return events if last >= present else None
+                events += self._decoded(message)
+        lost = any(isinstance(event.change, Gap) for event in events)
+        return events if last >= present and not lost else None
 
     async def page_since(
         self, revision: int, wanted: Callable[[str], bool]
@@ -196,7 +203,7 @@ class EventHub:
         """Some events of the wanted lines after `revision`, and up to where these are all.
 
         That is `revision` itself if nothing has happened since. None if the events are no
-        longer kept.
+        longer kept. Where one cannot be understood, there is a Gap in its task.
         """
         present, last, events = await self.present_revision(), revision, list[Event]()
 
@@ -204,10 +211,10 @@ class EventHub:
             return b"line" in fields and wanted(fields[b"line"].decode())
 
         for message in await self._log.after(revision, is_wanted, count=_SELECTED_PAGE):
-            if message.revision != last + 1:
+            if message.revision != last + 1 or message.events is None:
                 return None
             last += 1
-            events += message.decoded()
+            events += self._decoded(message)
         return None if last == revision != present else (last, events)
 
     async def present_revision(self) -> int:
@@ -215,7 +222,11 @@ class EventHub:
         return await self._log.present_revision()
 
     def _hear(self, _channel: bytes, data: bytes) -> None:
-        message = Message.heard(data)
+        try:
+            message = Message.heard(data)
+        except UNREADABLE as error:  # was it one of ours, the next one shows that it is missing
+            self.passed_over.found("the channel of events", error)
+            return
         if self._early or not self._deliver(message):
             self._early.append(message)
             self._behind.set()
@@ -226,15 +237,29 @@ class EventHub:
         if self._revision is None or revision > self._revision + 1:
             return False
         if revision == self._revision + 1:
+            if message.events is None:
+                self._skip_to(revision)
+                return True
             self._revision = revision
             for ordinal, fields in message.events:
                 mailboxes = self._mailboxes.get(fields[b"id"], ())
                 selected = self._selecting(fields) if self._selections else ()
                 if mailboxes or selected:
-                    event = decode_event(fields, revision, ordinal)
+                    event = self._event(fields, revision, ordinal)
                     for mailbox in (*mailboxes, *selected):
                         mailbox.put(event)
         return True
+
+    def _decoded(self, message: Message) -> Iterator[Event]:
+        return (
+            self._event(fields, message.revision, place) for place, fields in message.events or ()
+        )
+
+    def _event(self, fields: dict[bytes, Any], revision: int, ordinal: int) -> Event:
+        event = event_or_gap(fields, revision, ordinal)
+        if isinstance(event.change, Gap) and fields.get(b"kind") != b"gap":
+            self.passed_over.found(f"an event of task {event.task_id}", "unreadable")
+        return event
 
     def _selecting(self, fields: dict[bytes, Any]) -> list[Mailbox]:
         if b"line" not in fields:  # for those alone who watch this one task
@@ -248,7 +273,8 @@ class EventHub:
     async def _catch_up(self) -> None:
         """Read what we did not hear. Meanwhile what is heard in order is handed out as ever."""
         async with self._catching_up:
-            heard, present = self._revision, await self.present_revision()
+            heard, early_before = self._revision, len(self._early)
+            present = await self.present_revision()
             if heard is None:
                 self._revision = present
                 self._listening.set()
@@ -262,7 +288,9 @@ class EventHub:
                     self._skip_to(present)
             early, self._early = self._early, []
             for i, message in enumerate(early):
-                if not self._deliver(message):
+                if i < early_before and message.revision > present:
+                    self.passed_over.found("the channel of events", "it tells of the future")
+                elif not self._deliver(message):
                     self._early = early[i:]
                     self._behind.set()
                     return
@@ -274,7 +302,7 @@ class EventHub:
         )
 
     def _skip_to(self, revision: int) -> None:
-        log.warning("events up to revision %d are no longer kept: watchers read again", revision)
+        log.warning("events up to revision %d are lost: watchers read again", revision)
         self._revision = revision
         watching = {box for boxes in self._mailboxes.values() for box in boxes}
         for mailbox in (*watching, *self._selections):

@@ -32,6 +32,16 @@ class Keys:
         return self.prefix + b"ready"
 
     @property
+    def lines(self) -> bytes:
+        """The lines that have tasks."""
+        return self.prefix + b"lines"
+
+    @property
+    def paused(self) -> bytes:
+        """Queues that hand out nothing."""
+        return self.prefix + b"paused"
+
+    @property
     def types(self) -> bytes:
         """Published task types by name."""
         return self.prefix + b"types"

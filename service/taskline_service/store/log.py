@@ -10,13 +10,14 @@ from typing import Any
 
 from taskline_service.store.changes import Message, add_content
 from taskline_service.store.chunks import CONTENTS_PER_CALL, chunks
+from taskline_service.store.damage import UNREADABLE, PassedOver
 from taskline_service.store.keys import Keys
 from taskline_service.store.redis import Redis
 
 # Whether an event is wanted, by what the log tells of it.
 Wanted = Callable[[dict[bytes, Any]], bool]
 
-_PAGE = 500
+_PAGE = 100
 
 
 class EventLog:
@@ -25,6 +26,7 @@ class EventLog:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self.unreadable = PassedOver()
 
     async def present_revision(self) -> int:
         """How far the store is."""
@@ -40,16 +42,23 @@ class EventLog:
         entries = await self._redis.call(
             b"XRANGE", self._keys.log, start, b"+", b"COUNT", str(count)
         )
-        messages = [Message.of(fields[1]) for _, fields in entries]
         chosen = [
-            replace(message, events=[event for event in message.events if wanted(event[1])])
-            for message in messages
+            _chosen(self._message(*entry), lambda _, fields: wanted(fields)) for entry in entries
         ]
-        passed_over = await self._add_contents([f for m in chosen for _, f in m.events])
-        return [
-            replace(m, events=[event for event in m.events if id(event[1]) not in passed_over])
-            for m in chosen
-        ]
+        passed_over = await self._add_contents([f for m in chosen for _, f in m.events or ()])
+        return [_chosen(m, lambda _, fields: id(fields) not in passed_over) for m in chosen]
+
+    def _message(self, entry_id: bytes, fields: list[bytes]) -> Message:
+        """What an entry says; if that cannot be understood, a message without events."""
+        revision = int(entry_id.split(b"-")[0])
+        try:
+            message = Message.of(fields[1])
+            if message.revision != revision:
+                raise ValueError(message.revision)
+        except UNREADABLE as error:
+            self.unreadable.found(f"revision {revision} in the log of events", error)
+            return Message(revision, None)
+        return message
 
     async def _add_contents(self, events: Sequence[dict[bytes, Any]]) -> set[int]:
         """Read what came with these events; returns which of them to pass over."""
@@ -74,5 +83,14 @@ class EventLog:
         return passed_over
 
 
+def _chosen(message: Message, wanted: Callable[[int, dict[bytes, Any]], bool]) -> Message:
+    if message.events is None:
+        return message
+    return replace(message, events=[event for event in message.events if wanted(*event)])
+
+
 def _has_content(fields: dict[bytes, Any]) -> bool:
-    return bool(fields[b"kind"] != b"state" or fields[b"state"] == b"RETRYING")
+    kind, numbers = fields.get(b"kind"), (fields.get(b"seq"), fields.get(b"at"))
+    if not isinstance(kind, bytes) or not all(isinstance(number, int) for number in numbers):
+        return False  # it cannot be understood
+    return kind != b"state" or fields.get(b"state") == b"RETRYING"

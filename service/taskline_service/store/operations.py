@@ -37,7 +37,7 @@ class Operations(Scripted):
             "error": error_to_fields(_cancelled(reason)),
             "record_ttl": self._record_ttl_us,
         }
-        return list(await self._script("cancel", args))
+        return self._answers(await self._script("cancel", args))
 
     async def retry(self, task_id: str) -> None:
         """Put a task that has ended back on its queue, with a fresh attempt budget.
@@ -56,7 +56,7 @@ class Operations(Scripted):
     async def _retry(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
         # The nonce tells a call that is made again, because its answer got lost.
         args = {"ids": list(task_ids), "states": list(states), "call": new_call()}
-        return list(await self._script("retry", args))
+        return self._answers(await self._script("retry", args))
 
     async def delete(self, task_id: str) -> None:
         """Remove a task that has ended, and everything stored about it.
@@ -73,7 +73,11 @@ class Operations(Scripted):
 
     async def _delete(self, task_ids: Sequence[str], states: Iterable[TaskState]) -> list[Any]:
         args = {"ids": list(task_ids), "states": list(states)}
-        return list(await self._script("delete", args))
+        return self._answers(await self._script("delete", args))
+
+    def _answers(self, reply: list[Any]) -> list[Any]:
+        self._told_of(key for key in map(_key_of, reply) if key)
+        return reply
 
 
 def _cancelled(reason: str) -> TaskError:
@@ -84,11 +88,16 @@ def _changed(answers: Iterable[list[Any]]) -> int:
     return sum(answer is True for step in answers for answer in step)
 
 
+def _key_of(answer: bytes | bool) -> bytes:
+    """The damaged key that a task was held up by, if it was."""
+    return answer.partition(b"damaged ")[2] if isinstance(answer, bytes) else b""
+
+
 def _raise_if_absent(task_id: str, answer: bytes | bool) -> None:
     if not answer:
         raise TaskNotFound(task_id)
-    if answer == b"damaged":
-        raise TaskDamaged(task_id)
+    if isinstance(answer, bytes) and answer.startswith(b"damaged"):
+        raise TaskDamaged(task_id, key=_key_of(answer).decode(errors="replace"))
 
 
 def _raise_unless_changed(task_id: str, answer: bytes | bool) -> None:

@@ -4,18 +4,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any
 
 from taskline_service.errors import TaskDamaged, TaskNotFound
-from taskline_service.store.changes import Event
-from taskline_service.store.chunks import RECORDS_PER_CALL, chunks
+from taskline_service.limits import MAX_PAGE_BYTES
+from taskline_service.store.changes import Emitted, Event
+from taskline_service.store.chunks import (
+    EVENTS_PER_CALL,
+    HISTORIES_PER_CALL,
+    RECORDS_PER_CALL,
+    chunks,
+)
+from taskline_service.store.heads import Heads, merged
+from taskline_service.store.keys import split_line
+from taskline_service.store.lines import in_steps, known_lines
 from taskline_service.store.queries import query_to_args, want_of
 from taskline_service.store.records import task_from_record, unpack
 from taskline_service.store.scripted import Scripted
-from taskline_service.store.statistics import Stats, stats_from_reply
+from taskline_service.store.statistics import Stats, failed_by_fields, stats_from_replies
 from taskline_service.store.story import Story, story_from_reply
 from taskline_service.store.values import ListQuery, TaskPage
-from taskline_service.task import Task
+from taskline_service.task import Task, TaskState
 
 
 class Reading(Scripted):
@@ -35,17 +45,17 @@ class Reading(Scripted):
     async def get_many(
         self, task_ids: Sequence[str], *, full: bool = False, pass_over_damaged: bool = False
     ) -> list[Task | None]:
-        """Several tasks, up to a hundred of them at the same instant; None where there is none.
+        """Several tasks, in steps of some at the same instant; None where there is none.
 
         Raises:
             TaskDamaged: One of them cannot be understood, unless these are passed over as well.
         """
         tasks = list[Task | None]()
-        for chunk in chunks(task_ids, most=RECORDS_PER_CALL):
-            reply = await self._script("get", {"ids": list(chunk), "want": want_of(full)})
-            for record in reply[b"records"]:
-                read = self._readable if pass_over_damaged else _task
-                tasks.append(read(record, reply[b"rev"], full=full))
+        read = self._readable if pass_over_damaged else _task
+        while len(tasks) < len(task_ids):
+            step = task_ids[len(tasks) : len(tasks) + RECORDS_PER_CALL]
+            reply = await self._script("get", {"ids": list(step), "want": want_of(full)})
+            tasks += [read(record, reply[b"rev"], full=full) for record in reply[b"records"]]
         return tasks
 
     def _readable(self, record: dict[bytes, Any], revision: int, *, full: bool) -> Task | None:
@@ -75,10 +85,21 @@ class Reading(Scripted):
         Raises:
             TaskNotFound: There is no such task.
         """
-        reply = await self._script("events", {"id": task_id, "after": after, "count": count})
-        if not reply:
-            raise TaskNotFound(task_id)
-        return story_from_reply(reply, after=after, count=count)
+        events, size, first = list[Event](), 0, None
+        while True:
+            wanted = min(count - len(events), EVENTS_PER_CALL)
+            reply = await self._script("events", {"id": task_id, "after": after, "count": wanted})
+            if not reply:
+                raise TaskNotFound(task_id)
+            step = story_from_reply(reply, after=after, count=wanted)
+            first = first or step
+            events += step.events
+            outputs = (e.change for e in step.events if isinstance(e.change, Emitted))
+            size += sum(len(output.data or b"") for output in outputs)
+            full = len(events) == count or size >= MAX_PAGE_BYTES
+            if full or not step.more or not step.events:
+                return replace(first, task=step.task, events=events, more=step.more)
+            after = step.events[-1].sequence
 
     async def output(self, event: Event) -> bytes | None:
         """The output that a task emitted with this event; None if it is no longer kept."""
@@ -109,26 +130,55 @@ class Reading(Scripted):
 
         A long one is read in steps; its revision is that of the first.
         """
-        tasks, step, first = list[Task](), query, dict[bytes, Any]()
+        lines = list[str]()
+        if not query.labels:
+            lines = await known_lines(
+                self.redis, self.keys, task_types=query.task_types, queues=query.queues
+            )
+        tasks, step, first = list[Task](), query, None
         while True:
-            asked = min(count - len(tasks), RECORDS_PER_CALL)
-            reply = await self._script("list", {"count": asked, **query_to_args(step)})
-            first = first or reply
-            read = [self._readable(r, first[b"rev"], full=query.full) for r in reply[b"records"]]
+            wanted = min(count - len(tasks), RECORDS_PER_CALL)
+            heads = await self._heads(step, lines, wanted)
+            first = first or heads
+            read = [self._readable(r, first.revision, full=query.full) for r in heads.records]
             tasks += [task for task in read if task is not None]
-            end = reply.get(b"after")
-            after = end and (end[b"create"], end[b"id"].decode())
-            if after is None or len(read) < asked or len(tasks) == count:
-                return TaskPage(tasks, first.get(b"total"), after is not None, first[b"rev"], after)
+            after = heads.after
+            if after is None or len(read) < wanted or len(tasks) == count:
+                return TaskPage(tasks, first.total, after is not None, first.revision, after)
             step = replace(query, after=after)
 
+    async def _heads(self, query: ListQuery, lines: Sequence[str], count: int) -> Heads:
+        """The next tasks of a list, of as many lines in each call as it may look at."""
+        args = {"count": count, **query_to_args(query)}
+        groups = list(in_steps(lines, indexes=len(args["states"]))) or [[]]
+        replies = [await self._script("list", args | {"lines": list(group)}) for group in groups]
+        return merged(replies, count=count, newest_first=query.newest_first)
+
     async def stats(self, *, window: timedelta, queues: Sequence[str] | None = None) -> Stats:
-        """Counts of tasks as they are now, and what happened within `window`."""
-        args = {
-            "queues": None if queues is None else list(queues),
-            "window": math.ceil(window.total_seconds()),
-        }
-        return stats_from_reply(await self._script("stats", args))
+        """Counts of tasks as they are now, and what happened within `window`.
+
+        All of it is from the same instant, unless there are more lines or queues than one call
+        may look at.
+        """
+        lines = await known_lines(self.redis, self.keys, queues=queues)
+        histories = list(dict.fromkeys([""] if queues is None else queues))
+        steps = zip_longest(
+            in_steps(lines, indexes=len(TaskState)),
+            chunks(histories, most=HISTORIES_PER_CALL),
+            fillvalue=(),
+        )
+        counted, replies = set[str](), list[dict[bytes, Any]]()
+        for some_lines, some_histories in steps:
+            new = {split_line(line)[1] for line in some_lines} - counted
+            counted |= new
+            args = {
+                "lines": list(some_lines),
+                "failed_by": failed_by_fields(new),
+                "queues": list(some_histories),
+                "window": math.ceil(window.total_seconds()),
+            }
+            replies.append(await self._script("stats", args))
+        return stats_from_replies(replies)
 
 
 def _task(record: dict[bytes, Any] | None, revision: int, *, full: bool) -> Task | None:

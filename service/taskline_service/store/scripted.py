@@ -1,7 +1,7 @@
 """What all moves and reads of tasks share: the connection, the settings and the scripts."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +46,11 @@ class Scripted:
         self.on_scheduled: Callable[[], None] = _nobody
         self._max_lost = max_lost
         self._record_ttl_us = to_us(record_ttl)
+
+    def _told_of(self, damaged: Iterable[bytes]) -> None:
+        """Report keys that held up some of the tasks of a call."""
+        for key in damaged:
+            self.damage.found(f"key {key.decode(errors='replace')}", "it is not of our making")
 
     async def _script(self, name: str, args: Mapping[str, Any]) -> Any:
         return await self.redis.script(name, self.keys.prefix, dict(args))

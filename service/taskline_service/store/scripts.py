@@ -9,7 +9,7 @@ from taskline_service.task import EDGES, TERMINAL_STATES
 
 _LUA = files("taskline_service.store") / "lua"
 # What every script has before it, in this order.
-_SHARED = ("_prelude", "_statistics", "_history", "_moves")
+_SHARED = ("_prelude", "_soundness", "_statistics", "_history", "_moves")
 # What some have besides: those that read tasks, and those that check or mend a store.
 _SHARED_BY_SOME = {
     "_reading": frozenset({"contents", "events", "get", "list"}),

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from typing import Any
 
 from taskline_service.store.keys import split_line
@@ -50,33 +51,41 @@ def percentile(bins: Mapping[int, int], part: float, growth: float) -> timedelta
     return None
 
 
-def stats_from_reply(reply: Mapping[bytes, Any]) -> Stats:
-    """What the script answered, in order."""
-    states = dict[str, Counter[TaskState]]()
-    for entry in reply[b"lines"]:
-        task_type, _ = split_line(entry[b"line"].decode())
-        counts = states.setdefault(task_type, Counter())
-        counts.update({TaskState(s.decode()): number for s, number in entry[b"counts"].items()})
-    error_types = Counter[ErrorType]()
-    for error_type, number in reply[b"failed_by"]:
-        error_types[ErrorType(error_type.decode())] += number
-    width, growth = timedelta(seconds=reply[b"width"]), reply[b"growth"]
+def failed_by_fields(queues: Iterable[str]) -> list[str]:
+    """Where failed tasks of these queues are counted: all types of errors, for each queue."""
+    return [f"{error_type}:{queue}" for queue in queues for error_type in ErrorType]
+
+
+def stats_from_replies(replies: Sequence[Mapping[bytes, Any]]) -> Stats:
+    """What the script answered, about some lines and some queues in each call."""
+    states, error_types = dict[str, Counter[TaskState]](), Counter[ErrorType]()
+    hashes: dict[int, list[Any]] = {bucket[b"start"]: [] for bucket in replies[0][b"buckets"]}
+    for reply in replies:
+        for entry in reply[b"lines"]:
+            task_type, _ = split_line(entry[b"line"].decode())
+            counts = states.setdefault(task_type, Counter())
+            counts.update({TaskState(s.decode()): n for s, n in entry[b"counts"].items()})
+        for error_type, number in zip(cycle(ErrorType), reply[b"failed_by"]):
+            error_types[error_type] += int(number or 0)
+        for bucket in reply[b"buckets"]:
+            hashes.get(bucket[b"start"], []).extend(bucket[b"hashes"])
+    width, growth = timedelta(seconds=replies[0][b"width"]), replies[0][b"growth"]
     return Stats(
         states={name: states[name] for name in sorted(states) if states[name].total()},
         error_types={kind: error_types[kind] for kind in ErrorType if error_types[kind]},
-        history=[_bucket(bucket, width, growth) for bucket in reply[b"buckets"]],
+        history=[_bucket(start, of, width, growth) for start, of in hashes.items()],
     )
 
 
-def _bucket(bucket: Mapping[bytes, Any], width: timedelta, growth: float) -> Bucket:
+def _bucket(start: int, hashes: Sequence[Any], width: timedelta, growth: float) -> Bucket:
     happened = Counter[str]()
-    for flat in bucket[b"hashes"]:
+    for flat in hashes:
         pairs = iter(flat)
         for name, number in zip(pairs, pairs, strict=True):
             happened[name.decode()] += int(number)
     queue_times, run_times = _bins(happened, "q"), _bins(happened, "r")
     return Bucket(
-        start_us=bucket[b"start"] * 1_000_000,
+        start_us=start * 1_000_000,
         width=width,
         enqueued=happened["enqueued"],
         completed=happened["completed"],

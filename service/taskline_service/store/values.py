@@ -37,7 +37,7 @@ class EnqueueStatus(StrEnum):
     REUSED = "reused"  # refused: the same request_id, with another content
     FULL = "full"  # refused: its queue has as many waiting tasks as it may
     CROWDED = "crowded"  # refused: too many pairs of a task type and a queue have tasks
-    DAMAGED = "damaged"  # refused: what has its id cannot be understood
+    DAMAGED = "damaged"  # refused: what has its id, or a key of its line, is not as we write it
 
     @property
     def accepted(self) -> bool:
@@ -59,7 +59,8 @@ _REFUSALS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Enqueued:
     """The answer for one new task; `uid` and `state` are those of the task in its way,
-    `limit` is that of its queue if it is full."""
+    `limit` is that of its queue if it is full, `key` the one that is damaged if it is not its
+    own record."""
 
     status: EnqueueStatus
     # Unset if nothing was written, or if the task is older than this request: then read it.
@@ -67,6 +68,7 @@ class Enqueued:
     uid: str = ""
     state: TaskState | None = None
     limit: int = 0
+    key: str = ""
 
 
 class Verdict(StrEnum):
@@ -76,6 +78,7 @@ class Verdict(StrEnum):
     REPEATED = "repeated"  # it had been made before; its answer got lost
     GIVEN_UP = "given up"  # recorded; it was lost too often to be tried again
     LOST = "lost"  # the claim is no longer good
+    DAMAGED = "damaged"  # not made: a key that it would write to is of another type than ours
     HELD = "held"
     CANCEL = "cancel"  # held, but the task is to stop
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 
-from taskline_service.errors import StoreFull, StoreUnavailable
+from taskline_service.errors import StoreDamaged, StoreFull, StoreUnavailable
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Verdict
 from taskline_service.task import Claim, Progress
@@ -75,7 +75,7 @@ class ProgressSender:
                 self._written_at[claim] = now
             try:
                 verdicts = await self._store.report_progress(due)
-            except (StoreUnavailable, StoreFull) as error:
+            except (StoreUnavailable, StoreFull, StoreDamaged) as error:
                 log.debug("progress not stored: %s", error)
                 self._put_back(due)
                 return _PAUSE_IN_TROUBLE_S

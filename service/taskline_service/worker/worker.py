@@ -10,7 +10,12 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from taskline_service import logs
-from taskline_service.errors import StoreFull, StoreUnavailable, TasklineError
+from taskline_service.errors import (
+    StoreDamaged,
+    StoreFull,
+    StoreUnavailable,
+    TasklineError,
+)
 from taskline_service.execution.call import Call
 from taskline_service.execution.children import Children
 from taskline_service.limits import MAX_RESULT_BYTES
@@ -25,6 +30,7 @@ from taskline_service.store import (
     new_call,
 )
 from taskline_service.store.chunks import CLAIMS_PER_CALL
+from taskline_service.store.damage import PassedOver
 from taskline_service.store.values import Failure, Verdict
 from taskline_service.task import Claim, ErrorType
 from taskline_service.tasks import TaskRegistry
@@ -118,6 +124,7 @@ class Worker:
         self._running: dict[str, Attempt] = {}
         self._awake = asyncio.Event()
         self._slots = Slots(concurrency, on_free=self._awake.set)
+        self._passed_over = PassedOver()
         self._stopping = False
         # The claim that has no answer yet: repeated as it is until it has.
         self._call = new_call()
@@ -212,7 +219,7 @@ class Worker:
             try:
                 await self._directory.register_types(definitions)
                 return True
-            except (StoreUnavailable, StoreFull) as error:
+            except (StoreUnavailable, StoreFull, StoreDamaged) as error:
                 log.log(logging.DEBUG if told else logging.WARNING, "task types: %s", error)
                 told = True
                 await self._sleep(_PAUSE_IN_TROUBLE_S)
@@ -281,7 +288,11 @@ class Worker:
 
     def _on_hint(self, channel: bytes, data: bytes) -> None:
         if channel == self._store.keys.cancel_channel:
-            attempt = self._running.get(data.decode())
+            try:
+                attempt = self._running.get(data.decode())
+            except UnicodeDecodeError as error:
+                self._passed_over.found("the channel of cancellations", error)
+                return
             if attempt is not None:
                 attempt.stop(StopReason.CANCEL)
         elif self._slots.free > 0:
@@ -331,13 +342,21 @@ class Worker:
                 narrator.recorded(outcome, verdict)
                 self._count(outcome, verdict)
             elif attempt.stop_reason in (StopReason.SHUTDOWN, StopReason.OVERDUE):
-                await until_stored(lambda: self._store.release([claim]), f"task {claim.task_id}")
+                await self._give_back(claim)
                 narrator.given_back()
         finally:
             asking.end()
             self._leases.drop(claim)
             del self._running[claim.task_id]
             self._awake.set()
+
+    async def _give_back(self, claim: Claim) -> None:
+        what = f"task {claim.task_id}"
+        while True:
+            (verdict,) = await until_stored(lambda: self._store.release([claim]), what)
+            if verdict is not Verdict.DAMAGED:
+                return
+            await asyncio.sleep(_PAUSE_IN_TROUBLE_S)  # until it is mended
 
     def _count(self, outcome: Outcome, verdict: Verdict) -> None:
         """Tell of the end of a task."""

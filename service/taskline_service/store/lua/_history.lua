@@ -11,10 +11,12 @@ local function record(task, event, output)
   local fields = { 'e', cmsgpack.pack(event) }
   if output then
     fields[3], fields[4] = 'o', output
-    if redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'hb', #output) > HISTORY_BYTES then
+    local bytes = (tonumber(redis.call('HGET', PREFIX .. 't:' .. task.id, 'hb') or 0) or 0) + #output
+    if bytes > HISTORY_BYTES then
       redis.call('XTRIM', stream, 'MAXLEN', math.floor(redis.call('XLEN', stream) / 2))
-      redis.call('HSET', PREFIX .. 't:' .. task.id, 'hb', HISTORY_BYTES / 2)
+      bytes = HISTORY_BYTES / 2
     end
+    redis.call('HSET', PREFIX .. 't:' .. task.id, 'hb', bytes)
   end
   redis.call('XADD', stream, 'MAXLEN', '~', HISTORY_LENGTH,
     string.format('%.0f-0', event.seq), unpack(fields))
@@ -34,8 +36,10 @@ end
 
 -- Writes down an attempt that will be followed by another one.
 local function remember_attempt(task, error_blob, end_us)
-  redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
+  local kept = redis.call('RPUSH', PREFIX .. 'a:' .. task.id, cmsgpack.pack({
     number = task.attempts, worker = task.worker, start = task.start, ['end'] = end_us or now,
     error = error_blob }))
-  redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
+  if kept > ATTEMPTS_KEPT then
+    redis.call('LTRIM', PREFIX .. 'a:' .. task.id, -ATTEMPTS_KEPT, -1)
+  end
 end

@@ -130,7 +130,7 @@ local function lose(task, error, retry_delay, counted)
   end
 end
 
--- Removes an ended task and everything about it.
+-- Removes an ended task and everything about it; broken_label() has read its labels.
 local function remove(task)
   local id, here = task.id, index(task.state, task.line)
   redis.call('ZREM', here, id)
@@ -141,13 +141,11 @@ local function remove(task)
   if task.state == 'FAILED' then
     forget_failed(task)
   end
-  if redis.call('HGET', PREFIX .. 't:' .. id, 'lb') then
-    local spec = read_spec(id) or {}
-    for name, value in pairs(spec.l or {}) do
-      redis.call('ZREM', label_index(name .. '=' .. value), id)
-    end
+  for _, label in ipairs(task.labels) do
+    redis.call('ZREM', label_index(label), id)
   end
-  redis.call('DEL', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
+  -- Not DEL: a long story is then freed beside everything else.
+  redis.call('UNLINK', PREFIX .. 't:' .. id, PREFIX .. 's:' .. id, PREFIX .. 'r:' .. id,
     PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id, PREFIX .. 'a:' .. id, PREFIX .. 'h:' .. id)
 end
 

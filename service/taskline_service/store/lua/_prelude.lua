@@ -50,7 +50,7 @@
 --
 -- A blob is two strings in one: the length of the first in 4 bytes, the first, the second.
 --
--- Rules: read and check before the first write. Where tasks must be able to go on while
+-- Rules: read and check before the first write (_soundness.lua). Where tasks must be able to go on while
 -- the store is out of memory, the first write is one that frees (ZREM): Redis then lets the
 -- rest pass. Numbers go to redis.call as numbers, never through `..`, which rounds them.
 
@@ -106,10 +106,10 @@ local function held(claim)
   return task
 end
 
--- What msgpack says, or nil if it is no msgpack.
+-- The table that msgpack has, or nil if it is no msgpack, or has something else.
 local function unpacked(bytes)
   local fine, value = pcall(cmsgpack.unpack, bytes or '')
-  return fine and value or nil
+  return fine and type(value) == 'table' and value or nil
 end
 
 local function to_blob(first, second)
@@ -148,6 +148,10 @@ end
 local function split_line(line)
   local colon = string.find(line, ':', 1, true) or #line + 1
   return string.sub(line, 1, colon - 1), string.sub(line, colon + 1)
+end
+
+local function queue_of(line)
+  return string.sub(line, (string.find(line, ':', 1, true) or #line) + 1)
 end
 
 -- How long until the first entry of a line of times is due, in us; nil if it is empty.

@@ -54,6 +54,21 @@ local function read_record(id, want)
   return record
 end
 
+-- Of all that is read in one call, in bytes; beyond, it is cut short.
+local MAX_BYTES = 524288
+
+-- What can be long in a record, in bytes.
+local function size_of(record)
+  if not record then
+    return 0
+  end
+  local size = #(record.spec or '') + #(record.error or '') + #(record.result or '')
+  for _, attempt in ipairs(record.attempts or {}) do
+    size = size + #attempt
+  end
+  return size
+end
+
 local function present_revision()
   return tonumber(redis.call('GET', PREFIX .. 'rev') or 0)
 end

@@ -40,8 +40,7 @@ end
 local COUNTED = { COMPLETED = 'completed', FAILED = 'failed', RETRYING = 'retried' }
 
 local function failed_field(error_type, line)
-  local _, queue = split_line(line)
-  return error_type .. ':' .. queue
+  return error_type .. ':' .. queue_of(line)
 end
 
 -- Counts a move, before it is made. The time of an attempt counts if the attempt came to an
@@ -64,9 +63,17 @@ end
 -- A FAILED task goes, or is put back on its queue. Its `et` must still be there.
 local function forget_failed(task)
   local error_type = redis.call('HGET', PREFIX .. 't:' .. task.id, 'et')
-  local field = error_type and failed_field(error_type, task.line)
-  if field and redis.call('HINCRBY', PREFIX .. 'failed_by', field, -1) <= 0 then
-    redis.call('HDEL', PREFIX .. 'failed_by', field)
+  if error_type then
+    local field = failed_field(error_type, task.line)
+    failed_now[field] = (failed_now[field] or 0) - 1
+  end
+end
+
+local function write_failed_by()
+  for field, number in pairs(failed_now) do
+    if redis.call('HINCRBY', PREFIX .. 'failed_by', field, number) <= 0 then
+      redis.call('HDEL', PREFIX .. 'failed_by', field)
+    end
   end
 end
 
@@ -75,6 +82,9 @@ local function write_bucket(queue, sums)
   for _, kind in ipairs(BUCKETS) do
     local start = seconds_and_us[1] - seconds_and_us[1] % kind.width
     local key = string.format('%sstats:%d:%d:%s', PREFIX, kind.width, start, queue)
+    if is_broken(string.sub(key, #PREFIX + 1), 'hash') then
+      redis.call('DEL', key)  -- no task depends on it
+    end
     local fresh = false
     for what, number in pairs(sums) do
       fresh = redis.call('HINCRBY', key, what, number) == number or fresh
@@ -88,7 +98,7 @@ end
 local function write_stats()
   local all, by_queue = {}, {}
   for line, sums in pairs(happened) do
-    local _, queue = split_line(line)
+    local queue = queue_of(line)
     by_queue[queue] = by_queue[queue] or {}
     for what, number in pairs(sums) do
       local name = name_of(what)
@@ -102,7 +112,5 @@ local function write_stats()
   for queue, sums in pairs(by_queue) do
     write_bucket(queue, sums)
   end
-  for field, number in pairs(failed_now) do
-    redis.call('HINCRBY', PREFIX .. 'failed_by', field, number)
-  end
+  write_failed_by()
 end

@@ -3,12 +3,14 @@
 -- A call whose answer got lost is made again with its nonce, and is given the same again.
 -- args: types, queues (nil: all), by_rank, count, worker, isolates, nonce, lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
--- start, spec } }, dangling = { ids } };
+-- start, spec } }, dangling = { ids }, damaged = { keys } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
 local GIVEN_MS = 60000  -- for how long what a worker was given can be given again
 
+need_log()
+need('paused', 'ready', 'leases', 'reclaiming', 'queue_timeouts', 'retention', 'failed_by')
 local types, paused = set_of(args.types), set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
 local rank_of = args.queues and {}
 for place, queue in ipairs(args.queues or {}) do
@@ -92,20 +94,21 @@ local function claim(id)
 end
 
 local given_key = PREFIX .. 'c:' .. args.worker
-local before = redis.call('GET', given_key)
-before = before and unpacked(before)
+local before = redis.pcall('GET', given_key)
+before = type(before) == 'string' and unpacked(before)
 if before and before.nonce == args.nonce then
   for _, id in ipairs(before.ids) do
     give_again(id)
   end
-  return cmsgpack.pack({ claims = claims, dangling = dangling })
+  return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
 end
 
 local lines = servable()
 while lines[1] and #claims < args.count do
   -- The first line goes on until it reaches what is first in the next one.
   local line, rival = table.remove(lines, 1), lines[1]
-  local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'q:' .. line.name, '-inf',
+  local broken = broken_line({ state = 'QUEUED', line = line.name }, 'RUNNING', 'FAILED')
+  local ids = broken and {} or redis.call('ZRANGEBYSCORE', PREFIX .. 'q:' .. line.name, '-inf',
     rival and rival.rank == line.rank and math.max(rival.score, line.score) or '+inf',
     'LIMIT', 0, args.count - #claims)
   if ids[1] then
@@ -114,8 +117,12 @@ while lines[1] and #claims < args.count do
       claim(id)
     end
   end
-  line.score = refresh(line.name)
-  if line.score then
+  if broken then
+    because_of(broken)
+  else
+    line.score = refresh(line.name)
+  end
+  if line.score and not broken then
     local place = 1
     while lines[place] and not precedes(line, lines[place]) do
       place = place + 1
@@ -128,4 +135,4 @@ if given[1] then
   redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
 end
 publish()
-return cmsgpack.pack({ claims = claims, dangling = dangling })
+return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })

@@ -6,38 +6,39 @@
 --       check_only: change nothing, max_queued: waiting tasks that a queue may have (nil: any),
 --       max_lines: lines that may have tasks, ahead = { added, lines }: what the steps checked
 --       before this one will add: { [queue] = number }, and new lines
--- Returns { rev, outcomes = { { status, create, due, uid, state, limit } }, added = { [queue] = number },
--- new_lines }; status is 'created', 'repeated' (this very request made it before), 'existing',
+-- Returns { rev, outcomes = { { status, create, due, uid, state, limit, key } }, added = { [queue] = number },
+-- new_lines, damaged = { keys } }; status is 'created', 'repeated' (this very request made it before), 'existing',
 -- 'replaced', 'taken', 'reused', 'full', 'crowded' (too many lines) or 'damaged'; added: what comes
 -- to queues, counted only if they are limited.
 
+need_log()
+need('lines', 'due', 'ready', 'queue_timeouts', 'retention', 'failed_by')
 local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true, full = true, crowded = true, damaged = true }
 
-local lines_of, waiting, added = nil, {}, {}
+local waiting, added = nil, {}
 local ahead = args.ahead or { added = {}, lines = {} }
 
--- Tasks that wait on a queue for a worker, on all of its lines.
-local function count_waiting(queue)
-  if not lines_of then
-    lines_of = {}
-    for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
-      local _, its_queue = split_line(line)
-      lines_of[its_queue] = lines_of[its_queue] or {}
-      table.insert(lines_of[its_queue], line)
+-- How many tasks wait for a worker on each queue of these tasks, on all of its lines.
+local function count_waiting()
+  local counts = {}
+  for _, entry in ipairs(args.tasks) do
+    local queue = queue_of(entry.line)
+    counts[queue] = ahead.added[queue] or 0
+  end
+  for _, line in ipairs(redis.call('ZRANGE', PREFIX .. 'ready', 0, -1)) do
+    local queue = queue_of(line)
+    if counts[queue] then
+      counts[queue] = counts[queue] + redis.call('ZCARD', PREFIX .. 'q:' .. line)
     end
   end
-  local count = ahead.added[queue] or 0
-  for _, line in ipairs(lines_of[queue] or {}) do
-    count = count + redis.call('ZCARD', index('QUEUED', line))
-  end
-  return count
+  return counts
 end
 
 -- Whether the queue of a new task is full; if it is not, the task takes a place.
 local function is_full(entry)
-  local _, queue = split_line(entry.line)
-  waiting[queue] = waiting[queue] or count_waiting(queue)
+  local queue = queue_of(entry.line)
+  waiting = waiting or count_waiting()
   if waiting[queue] + (added[queue] or 0) >= args.max_queued then
     return true
   end
@@ -80,15 +81,31 @@ local function check(entry)
     outcome.status = 'existing'
   elseif entry.on_conflict == 'replace_terminal' then
     outcome.status = TERMINAL[task.state] and 'replaced' or 'existing'
+    entry.before = TERMINAL[task.state] and task
   else
     outcome.status = 'taken'
   end
   return outcome
 end
 
+-- The first broken key that this task would be written to, or the one before it is taken out of.
+local function broken_for(entry)
+  local new = { id = entry.id, line = entry.line, state = 'QUEUED', sequence = 0 }
+  local broken = broken_line(new, 'SCHEDULED') or is_broken('h:' .. entry.id, 'stream') and 'h:' .. entry.id
+  for _, label in ipairs(entry.labels or {}) do
+    broken = broken or is_broken('label:' .. label, 'zset') and 'label:' .. label
+  end
+  return broken or entry.before and (broken_line(entry.before) or broken_label(entry.before))
+end
+
 local outcomes, refused = {}, false
 for i, entry in ipairs(args.tasks) do
   outcomes[i] = check(entry)
+  local broken = NEW[outcomes[i].status] and broken_for(entry)
+  if broken then
+    because_of(broken)
+    outcomes[i] = { status = 'damaged', key = PREFIX .. broken }
+  end
   if NEW[outcomes[i].status] and is_one_too_many(entry.line) then
     outcomes[i] = { status = 'crowded', limit = args.max_lines }
   elseif NEW[outcomes[i].status] and args.max_queued and is_full(entry) then
@@ -139,7 +156,7 @@ if not args.check_only and (args.partial or not refused) then
     local outcome = outcomes[i]
     if NEW[outcome.status] then
       if outcome.status == 'replaced' then
-        remove(load(entry.id))
+        remove(entry.before)
       end
       -- One microsecond apart, so that the tasks of one call keep their order.
       outcome.create, outcome.due = create(entry, now + i - 1)
@@ -151,4 +168,5 @@ if not args.check_only and (args.partial or not refused) then
   end
   publish()
 end
-return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added, new_lines = new_lines })
+return cmsgpack.pack({ rev = revision, outcomes = outcomes, added = added, new_lines = new_lines,
+  damaged = damaged })

@@ -2,7 +2,8 @@
 -- results are kept; and task types that nobody has been able to run for as long as records are kept.
 -- args: count, result_ttl (us), record_ttl (us)
 -- Returns { dropped, wait (us until the next is due, nil if nothing else is kept),
---           dangling = { ids } }; dangling: ids that were kept although their record is gone or damaged.
+--           dangling = { ids }, damaged = { keys } }; dangling: ids that were kept although their
+--           record is gone or damaged.
 
 local LOG_STEP = 1000  -- entries of the log that one call drops, at most
 
@@ -37,23 +38,29 @@ local function shorten_log()
   return time and math.max(0, time - oldest)
 end
 
+need('log', 'retention', 'failed_by', 'lines', 'types', 'types_seen')
 -- First, so that nothing is left there of a task whose record goes.
 local log_wait = shorten_log()
-local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'retention', '-inf', now, 'LIMIT', 0, args.count)
 local dangling = {}
-for _, id in ipairs(ids) do
+local done, wait = each_due('retention', args.count, function(id)
   local task = load(id)
+  local broken = task and (broken_line(task) or broken_label(task))
+  if broken then
+    because_of(broken)
+    return false
+  end
   local expire = task and tonumber(redis.call('HGET', PREFIX .. 't:' .. id, 'xp') or 0)
   if not task or not TERMINAL[task.state] then
     redis.call('ZREM', PREFIX .. 'retention', id)
     dangling[#dangling + 1] = id
   elseif expire and expire > now then
-    redis.call('DEL', PREFIX .. 'r:' .. id)
+    redis.call('UNLINK', PREFIX .. 'r:' .. id)
     redis.call('ZADD', PREFIX .. 'retention', expire, id)
   else
     remove(task)
   end
-end
+end)
+write_failed_by()
 -- Longer than from one heartbeat of a worker to the next, however short records are kept.
 local TYPES_KEPT = 60000000
 local forgotten = redis.call('ZRANGEBYSCORE', PREFIX .. 'types_seen', '-inf', now - math.max(args.record_ttl, TYPES_KEPT),
@@ -62,8 +69,7 @@ for _, name in ipairs(forgotten) do
   redis.call('ZREM', PREFIX .. 'types_seen', name)
   redis.call('HDEL', PREFIX .. 'types', name)
 end
-local wait = wait_for('retention')
 return cmsgpack.pack({
-  dropped = #ids - #dangling, dangling = dangling,
+  dropped = done - #dangling, dangling = dangling, damaged = damaged,
   wait = wait and log_wait and math.min(wait, log_wait) or wait or log_wait,
 })

@@ -3,11 +3,11 @@
 -- The loss of a child process counts as that of a worker.
 -- args: outcomes = { { id, attempt, nonce, error, traceback, retry_delay (us, nil: never),
 --       unstoppable } }, max_lost, record_ttl (us)
--- Returns per outcome 'ok', 'given up' (it was lost too often), 'repeated' (it was recorded before)
--- or 'lost'.
+-- Returns per outcome 'ok', 'given up' (it was lost too often), 'repeated' (it was recorded before),
+-- 'lost' or 'damaged <key>'.
 
 local function record_failure(task, outcome)
-  redis.call('HINCRBY', PREFIX .. 't:' .. task.id, 'fl', 1)
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'fl', task.failed + 1)
   if outcome.unstoppable then
     redis.call('HSET', PREFIX .. 't:' .. task.id, 'al', 1)
   end
@@ -20,10 +20,15 @@ local function record_failure(task, outcome)
   end
 end
 
+need_log()
+need('leases', 'due', 'retention', 'failed_by')
 local verdicts = {}
 for i, outcome in ipairs(args.outcomes) do
   local task, why = held(outcome)
-  if task then
+  local broken = task and (broken_line(task, 'RETRYING', 'FAILED', 'CANCELLED') or broken_story(task))
+  if broken then
+    why = because_of(broken)
+  elseif task then
     redis.call('ZREM', PREFIX .. 'leases', task.id)
     if outcome.error.type == 'worker_lost' then
       lose(task, outcome.error, outcome.retry_delay, 1)

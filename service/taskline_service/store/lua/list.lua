@@ -1,16 +1,17 @@
--- Reads one page of tasks by creation time. Each line and state has an index of its own;
--- the page is merged from the heads of those that match. With labels, it comes from the
--- index of the rarest of them. What no index tells is asked of each task, of so many at most:
--- the page may then be short or empty, and the list still go on.
--- args: states, types (nil: all), queues (nil: all), count, newest_first, want,
---       labels (each "<key>=<value>"; nil: any), low, high (scores, as text; nil: any),
+-- Reads one page of the tasks on some lines, by creation time. Each line and state has an index of
+-- its own; the page is merged from their heads. With labels, it comes from the index of the rarest
+-- of them instead. What no index tells is asked of each task, of so many at most: the page may then
+-- be short or empty, and the list still go on.
+-- args: states, lines, count, newest_first, want,
+--       labels (each "<key>=<value>"; nil: any), types, queues (nil: all; for tasks found by labels),
+--       low, high (scores, as text; nil: any),
 --       asked = { min_end, max_end, min_attempts, error_types, workers } (nil: nothing),
 --       after = { create, id } (nil: from the start)
--- Returns { rev, records, total (nil: that would need a scan), more, after = { create, id } }.
+-- Returns { rev, records (each with `create`), total (nil: that would need a scan),
+--           after = { create, id } (nil: there are no more) }.
 
 local CHUNK = 2  -- what is read of a line at first; twice as much each time
 local LOOKED_AT = 100
-local MAX_BYTES = 4194304  -- of inputs and tracebacks in one page; it is then cut short
 
 local types, queues = args.types and set_of(args.types), args.queues and set_of(args.queues)
 local after = args.after
@@ -105,10 +106,12 @@ local function sink(place)
   sources[place] = source
 end
 
+local scans = args.labels or args.asked
+
 local function add(key)
-  local size = redis.call('ZCARD', key)
+  local size = scans and 1 or redis.call('ZCARD', key)
   if size > 0 then
-    total = total + ((args.low or args.high) and redis.call('ZCOUNT', key, low, high) or size)
+    total = total + ((args.low or args.high) and not scans and redis.call('ZCOUNT', key, low, high) or size)
     local source = { key = key, chunk = CHUNK }
     fill(source, after and after.create, after and after.id)
     if source.entries[1] then
@@ -131,12 +134,9 @@ end
 if args.labels then
   add(rarest_label())
 else
-  for _, line in ipairs(redis.call('SMEMBERS', PREFIX .. 'lines')) do
-    local task_type, queue = split_line(line)
-    if (not types or types[task_type]) and (not queues or queues[queue]) then
-      for _, state in ipairs(args.states) do
-        add(index(state, line))
-      end
+  for _, line in ipairs(args.lines) do
+    for _, state in ipairs(args.states) do
+      add(index(state, line))
     end
   end
 end
@@ -164,7 +164,6 @@ local function take()
   return entry
 end
 
-local scans = args.labels or args.asked
 local records, bytes, more, looked, last = {}, 0, false, 0, nil
 while #sources > 0 do
   if #records == args.count or bytes > MAX_BYTES or (scans and looked == LOOKED_AT) then
@@ -175,11 +174,12 @@ while #sources > 0 do
   looked = looked + 1
   local record = (not scans or meets(last[1]) and has_labels(last[1])) and read_record(last[1], args.want)
   if record then
+    record.create = last[2]
     records[#records + 1] = record
-    bytes = bytes + #(record.spec or '') + #(record.error or '')
+    bytes = bytes + size_of(record)
   end
 end
 return cmsgpack.pack({
-  rev = present_revision(), records = records, more = more, total = not scans and total or nil,
+  rev = present_revision(), records = records, total = not scans and total or nil,
   after = more and { create = last[2], id = last[1] } or nil,
 })

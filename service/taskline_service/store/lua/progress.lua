@@ -2,6 +2,7 @@
 -- args: reports = { { id, attempt, nonce, progress = { current, total, message, details } } }
 -- Returns per report 'ok', or why not: 'lost', 'repeated'.
 
+need_log()
 local verdicts = {}
 for i, report in ipairs(args.reports) do
   local task, why = held(report)

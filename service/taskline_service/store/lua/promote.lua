@@ -1,11 +1,18 @@
 -- Puts tasks whose time has come on their queue: SCHEDULED and RETRYING ones.
 -- args: count
--- Returns { promoted, wait (us until the next is due, nil if nothing else waits), dangling = { ids } }.
+-- Returns { promoted, wait (us until the next is due, nil if nothing else waits), dangling = { ids },
+--           damaged = { keys } }.
 
-local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'due', '-inf', now, 'LIMIT', 0, args.count)
+need_log()
+need('due', 'ready', 'queue_timeouts', 'failed_by')
 local dangling = {}
-for _, id in ipairs(ids) do
+local done, wait = each_due('due', args.count, function(id)
   local task = load(id)
+  local broken = task and (broken_line(task, 'QUEUED') or broken_story(task))
+  if broken then
+    because_of(broken)
+    return false
+  end
   redis.call('ZREM', PREFIX .. 'due', id)
   if task and (task.state == 'SCHEDULED' or task.state == 'RETRYING') then
     local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due }
@@ -15,6 +22,6 @@ for _, id in ipairs(ids) do
   else
     dangling[#dangling + 1] = id
   end
-end
+end)
 publish()
-return cmsgpack.pack({ promoted = #ids - #dangling, dangling = dangling, wait = wait_for('due') })
+return cmsgpack.pack({ promoted = done - #dangling, dangling = dangling, damaged = damaged, wait = wait })

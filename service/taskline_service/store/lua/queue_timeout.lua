@@ -1,12 +1,18 @@
 -- Ends tasks that no worker started in time.
 -- args: count, error, record_ttl (us)
 -- Returns { failed = { lines }, wait (us until the next is due, nil if nothing else waits),
--- dangling = { ids } }.
+--           dangling = { ids }, damaged = { keys } }.
 
-local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'queue_timeouts', '-inf', now, 'LIMIT', 0, args.count)
+need_log()
+need('queue_timeouts', 'ready', 'retention', 'failed_by')
 local failed, dangling = {}, {}
-for _, id in ipairs(ids) do
+local _, wait = each_due('queue_timeouts', args.count, function(id)
   local task = load(id)
+  local broken = task and broken_line(task, 'QUEUED', 'FAILED')
+  if broken then
+    because_of(broken)
+    return false
+  end
   redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
   if task and task.state == 'QUEUED' then
     take_ready(task)
@@ -16,6 +22,6 @@ for _, id in ipairs(ids) do
   else
     dangling[#dangling + 1] = id
   end
-end
+end)
 publish()
-return cmsgpack.pack({ failed = failed, dangling = dangling, wait = wait_for('queue_timeouts') })
+return cmsgpack.pack({ failed = failed, dangling = dangling, damaged = damaged, wait = wait })

@@ -3,8 +3,8 @@
 -- While the store was away nobody could renew. It was, if nobody has called this for a while by
 -- its clock, which may also have been set: workers get `hold` (us) to come back.
 -- args: count, hold, max_lost, max_spared, retry_delay (us), error, record_ttl (us)
--- Returns { { id, line, worker, state } } of those that were taken back; the id alone of those whose
--- record is gone, damaged or says otherwise.
+-- Returns { reclaimed = { { id, line, worker, state } }, damaged = { keys } }: those that were taken
+-- back; the id alone of those whose record is gone, damaged or says otherwise.
 
 local LONGEST_SILENCE = 1000000
 local HOLDS_IN_A_ROW = 6
@@ -36,8 +36,10 @@ local function forget_without_leases()
   end
 end
 
+need_log()
+need('leases', 'reclaiming', 'due', 'retention', 'failed_by')
 if forget_without_leases() or not is_quiet() then
-  return cmsgpack.pack({})
+  return cmsgpack.pack({ reclaimed = {}, damaged = damaged })
 end
 
 -- Whether something else took the worker with it: a task in a process of its own takes that one,
@@ -47,10 +49,14 @@ local function is_innocent(task)
   return task.own_process and neither <= args.max_spared
 end
 
-local ids = redis.call('ZRANGEBYSCORE', PREFIX .. 'leases', '-inf', now, 'LIMIT', 0, args.count)
 local reclaimed = {}
-for _, id in ipairs(ids) do
+each_due('leases', args.count, function(id)
   local task = load(id)
+  local broken = task and (broken_line(task, 'RETRYING', 'FAILED', 'CANCELLED') or broken_story(task))
+  if broken then
+    because_of(broken)
+    return false
+  end
   redis.call('ZREM', PREFIX .. 'leases', id)
   if task and task.state == 'RUNNING' then
     -- Without its nonce the claim is void, whatever the old worker still sends.
@@ -60,7 +66,7 @@ for _, id in ipairs(ids) do
   else
     reclaimed[#reclaimed + 1] = { id = id }
   end
-end
+end)
 forget_without_leases()
 publish()
-return cmsgpack.pack(reclaimed)
+return cmsgpack.pack({ reclaimed = reclaimed, damaged = damaged })

@@ -1,12 +1,17 @@
 -- Gives claimed tasks back, to their old place in the queue: their worker shuts down. Those
 -- that were asked to stop are CANCELLED.
 -- args: claims = { { id, attempt, nonce } }, record_ttl (us)
--- Returns per claim 'ok' or 'lost', also if it was released before.
+-- Returns per claim 'ok', 'lost', also if it was released before, or 'damaged <key>'.
 
+need_log()
+need('leases', 'ready', 'queue_timeouts', 'retention', 'failed_by')
 local verdicts = {}
 for i, claim in ipairs(args.claims) do
   local task, why = held(claim)
-  if task then
+  local broken = task and (broken_line(task, 'QUEUED', 'CANCELLED') or broken_story(task))
+  if broken then
+    why = because_of(broken)
+  elseif task then
     redis.call('ZREM', PREFIX .. 'leases', task.id)
     if task.cancel then
       finish_cancelled(task)

@@ -3,6 +3,7 @@
 -- Returns per claim 'held', 'cancel' (held, but the task is to stop), 'repeated' (it ended the
 -- attempt itself) or 'lost'.
 
+need('leases')
 local verdicts = {}
 for i, claim in ipairs(args.claims) do
   local task, why = held(claim)
