@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import typing
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import timedelta
@@ -196,6 +196,25 @@ async def test_a_watch_that_is_left_ends_on_the_server(stack: Stack) -> None:
     await asyncio.wait_for(in_thread(first_event, stack), 10)
 
 
+def test_leaving_an_iterator_ends_what_it_iterates_over() -> None:
+    ended = threading.Event()
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.set()
+
+    with sync.TaskClient() as client:
+        kept = numbers()
+        iterator = client._portal.iterate(kept)
+        assert next(iterator) == 1
+        iterator.close()
+
+        assert ended.wait(10)
+
+
 async def test_threads_share_a_client(stack: Stack) -> None:
     def script(client: sync.TaskClient) -> None:
         with ThreadPoolExecutor(8) as threads:
@@ -252,6 +271,26 @@ async def test_closing_ends_what_other_threads_wait_for(stack: Stack) -> None:
         ended = await waiting
     assert [type(each) for each in ended] == [RuntimeError] * 3
     assert {str(each) for each in ended} == {"the client was closed while this call was under way"}
+
+
+def test_closing_ends_what_waits_for_anything_but_a_call() -> None:
+    async def nothing() -> None:
+        pass
+
+    async def pause(begun: threading.Event) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    with sync.TaskClient() as other, ThreadPoolExecutor(1) as thread:
+        other._portal.call(nothing())  # and so their event loop goes on
+        client, begun = sync.TaskClient(), threading.Event()
+        waiting = thread.submit(lambda: client._portal.call(pause(begun)))
+        begun.wait()
+
+        client.close()
+
+        with pytest.raises(RuntimeError, match="the client was closed while"):
+            waiting.result(timeout=10)
 
 
 async def under_way(calls: int, stack: Stack) -> None:

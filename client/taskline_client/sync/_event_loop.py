@@ -84,7 +84,7 @@ class EventLoop:
 
 
 def _says_something(record: logging.LogRecord) -> bool:
-    """False for what asyncio says when gRPC wakes every loop of a process for one event.
+    """False for what asyncio says when an older gRPC wakes every loop of a process for one event.
 
     Nothing is wrong then: another loop was faster. https://github.com/grpc/grpc/issues/25364
     """
