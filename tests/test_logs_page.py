@@ -18,7 +18,7 @@ from tests.stack import Stack
 
 PAGE = (Path(__file__).parent.parent / "docs" / "logs.md").read_text("utf-8")
 FIELDS = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", PAGE, re.M))
-TASKS, BINDING = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+TASKS, BINDING = re.findall(r"```python.*?\n(.*?)```", PAGE, re.S)
 
 
 def defined_in(code: str) -> dict[str, Any]:

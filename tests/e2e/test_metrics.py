@@ -205,7 +205,7 @@ async def test_queues_are_read_once_for_each_collection(collected: Collected, st
     points = seen["taskline.queue.oldest_age"].data.data_points
     ages = {point.attributes[QUEUE]: point.value for point in points}
     assert ages.keys() == {"a", "b"} and all(0 < age < 60 for age in ages.values())
-    assert calls.count("queues") == 1
+    assert calls.count("on_lines") == 1
 
 
 async def test_gauges_show_nothing_while_the_store_does_not_answer(

@@ -21,8 +21,8 @@ SOON = timedelta(milliseconds=1)
 
 
 def test_c1_other_words_for_the_states_are_told() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    _, _, table = readme.partition("| here | in other systems |")
+    page = (ROOT / "docs" / "retries-and-failures.md").read_text("utf-8")
+    _, _, table = page.partition("| here | in other systems |")
     rows = [line for line in table.split("\n\n")[0].splitlines() if line.startswith("| ")]
 
     told = {state for state in TaskState for row in rows if state.value in row.split("|")[1]}

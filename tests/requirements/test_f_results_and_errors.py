@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,8 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_client import EnqueueOptions, ResultExpired, TaskClient, TaskFailed, TaskNotFound
 from taskline_service import TaskContext, TaskFailure
 from taskline_service.limits import PayloadSizes
-from taskline_service.store import TaskStore, parse_redis_url
+from taskline_service.store import StoreError, TaskStore, parse_redis_url
+from taskline_service.store.values import Completion, Verdict
 from tests.census import all_keys, keys_that_tell
 from tests.requirements.shell import serving
 from tests.requirements.wire import (
@@ -263,22 +264,24 @@ async def test_o26_ft5_an_attempt_that_takes_too_long_is_stopped(stack: Stack) -
 
 @pytest.mark.damages_store
 async def test_o28_a_result_that_the_store_refuses_is_an_error_of_the_storage(
-    stack: Stack,
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @stack.tasks.task("work")
     async def work() -> int:
         return 1
 
-    # The index of completed tasks is damaged: of all moves, only this one is refused.
-    index = stack.store.keys.prefix + b"i:COMPLETED:work:default"
-    await stack.store.redis.call(b"SET", index, b"damaged")
+    # No store that we know of refuses this move alone, for good.
+    async def refuse(completions: Sequence[Completion]) -> list[Verdict]:
+        raise StoreError("ERR not here")
+
+    monkeypatch.setattr(stack.store, "complete", refuse)
     task = await enqueue(stack, "work")
     async with stack.worker():
         answer = await result_within(stack, task.id)
 
     assert answer.task.state == State.STATE_FAILED
     assert answer.error.error_type == pb.TaskError.TYPE_STORAGE
-    assert answer.error.message.startswith("result not stored: ")
+    assert answer.error.message == "result not stored: ERR not here"
 
 
 class Odd(BaseModel):
