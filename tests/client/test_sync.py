@@ -270,7 +270,11 @@ async def test_closing_ends_what_other_threads_wait_for(stack: Stack) -> None:
     async with asyncio.timeout(5):
         ended = await waiting
     assert [type(each) for each in ended] == [RuntimeError] * 3
-    assert {str(each) for each in ended} == {"the client was closed while this call was under way"}
+    # It may also come between two events of a watch.
+    assert {str(each) for each in ended} <= {
+        "the client was closed while this call was under way",
+        "the client is closed",
+    }
 
 
 def test_closing_ends_what_waits_for_anything_but_a_call() -> None:
