@@ -26,8 +26,8 @@ from tests.requirements.wire import State, enqueue, get_task, result_within
 from tests.stack import Stack
 
 WAITING = [
-    pytest.param(("--timeout", "0.4"), id="timeout"),
-    pytest.param(("--wait", "--timeout", "0.4"), id="wait and timeout"),
+    pytest.param(("--timeout", "2"), id="timeout"),
+    pytest.param(("--wait", "--timeout", "2"), id="wait and timeout"),
 ]
 
 
@@ -48,7 +48,7 @@ async def test_f3_1_f3_2_f3_4_f7_1_f7_3_ft5_a_wait_of_the_command_line_is_over_w
     assert (at_once.code, waited.code) == (5, 5)
     assert at_once.err.splitlines()[0] == f"taskline: task {task.id} has not ended"
     assert waited.err.splitlines() == [
-        f"taskline: task {task.id} did not complete within 0.4 seconds",
+        f"taskline: task {task.id} did not complete within 2 seconds",
         f"taskline: it is QUEUED; follow it with: taskline watch {task.id}",
     ]
 
