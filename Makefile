@@ -8,7 +8,7 @@ PROTO_BIN := .venv-proto/bin
 TYPES_BIN := .venv-types/bin
 SOURCES := protos client service tests examples bench tools
 # Most tests wait most of the time, so more run side by side than there are processors.
-PYTEST := $(BIN)/python -m pytest --numprocesses 4
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test test-oldest test-oldest-grpc chaos lint verify proto requirements reference lock clean
