@@ -7,7 +7,7 @@ BIN := .venv/bin
 PROTO_BIN := .venv-proto/bin
 TYPES_BIN := .venv-types/bin
 SOURCES := protos client service tests examples bench tools
-# Most tests wait most of the time, so more run side by side than there are processors.
+# One process of tests for each processor.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help
