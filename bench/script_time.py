@@ -54,7 +54,7 @@ from taskline_service.task import (
 MANY = 1_000_000
 MOST_MS = 5.0
 LOGGED_FROM_US = 100
-ROUNDS = 100
+ROUNDS = 40
 FILL_STEP = 1_000
 CLAIMS_PER_STEP = 4
 TYPES = [f"type-{number}" for number in range(5)]
@@ -277,7 +277,7 @@ class Steps:
             "heartbeat": plain(lambda: directory.heartbeat(a_worker("w"), ttl=LONG)),
             "workers": plain(lambda: directory.workers(count=MAX_PAGE_SIZE)),
             "events of a long story": self._with_long_story(
-                lambda task_id: store.story(task_id, after=0, count=MAX_PAGE_SIZE)
+                lambda task_id: store.story(task_id, after=0, count=MAX_PAGE_SIZE), stays=True
             ),
             "delete, a long story": self._with_long_story(store.delete),
             "get, long inputs": self._with_long_inputs(lambda ids: store.get_many(ids, full=True)),
@@ -286,13 +286,21 @@ class Steps:
             ),
         }
 
-    def _with_long_story(self, call: Callable[[str], Awaitable[object]]) -> Preparation:
+    def _with_long_story(
+        self, call: Callable[[str], Awaitable[object]], *, stays: bool = False
+    ) -> Preparation:
+        """It is told again and again if it `stays`."""
+        told = list[Call]()
+
         async def prepare() -> Call:
+            if stays and told:
+                return told[0]
             (claim_of_one,), _ = await self._store.claim(TYPES, count=1, worker="w", lease=LEASE)
             outputs = [Output(claim_of_one, n + 1, b"x" * 16_000) for n in range(1_000)]
             await self._store.append(outputs)
             await self._store.complete([Completion(claim_of_one, b"1")])
-            return lambda: call(claim_of_one.task_id)
+            told.append(lambda: call(claim_of_one.task_id))
+            return told[-1]
 
         return prepare
 
@@ -372,10 +380,10 @@ async def measure(store: TaskStore, steps: dict[str, Preparation]) -> bool:
     for name, prepare in steps.items():
         times = sorted([await longest_call_ms(store, await prepare()) for _ in range(ROUNDS)])
         median = statistics.median(times)
-        p99 = times[math.ceil(0.99 * ROUNDS) - 1]
+        p95 = times[math.ceil(0.95 * ROUNDS) - 1]
         fine = fine and median < MOST_MS
         print(
-            f"{name:28} {times[0]:5.2f} ms {median:5.2f} ms {p99:6.2f} ms {times[-1]:6.2f} ms",
+            f"{name:28} {times[0]:5.2f} ms {median:5.2f} ms {p95:6.2f} ms {times[-1]:6.2f} ms",
             flush=True,
         )
     return fine
@@ -391,7 +399,7 @@ async def main(count: int) -> bool:
         ):
             await store.redis.call(b"CONFIG", b"SET", name, value)
         steps = Steps(store)
-        print(f"{f'one call, {count:,} tasks':27} shortest   median       p99    longest")
+        print(f"{f'one call, {count:,} tasks':27} shortest   median       95 %    longest")
         fine = await measure(store, steps.all())
         await crowd(store)
         print(f"and with {MAX_LINES:,} lines, {MANY_TYPES:,} types, {MANY_WORKERS:,} workers")
