@@ -26,7 +26,7 @@ def all_errors(of: type[TasklineError] = TasklineError) -> Iterator[type[Tasklin
 def example(kind: type[TasklineError]) -> TasklineError:
     if issubclass(kind, InvalidInput):
         return kind([FieldViolation("input.width", "must be positive")])
-    if issubclass(kind, errors.TaskNotFound | errors.TaskDamaged | errors.StoreDamaged):
+    if issubclass(kind, errors.TaskNotFound | errors.TaskDamaged):
         return kind("t-1")
     return kind("it is so", task_id="t-1", task_type="a.b", queue="mail")
 

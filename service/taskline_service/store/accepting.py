@@ -5,11 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskline_service.store.chunks import (
-    ENQUEUES_PER_CALL,
-    LIMITED_ENQUEUES_PER_CALL,
-    chunks,
-)
+from taskline_service.store.chunks import ENQUEUES_PER_CALL, chunks
 from taskline_service.store.entries import enqueued, entry_of, sizes_of
 from taskline_service.store.scripted import Scripted
 from taskline_service.store.values import Enqueued, NewTask
@@ -31,10 +27,10 @@ class Accepting(Scripted):
     async def enqueue(self, tasks: Sequence[NewTask], *, partial: bool = False) -> list[Enqueued]:
         """Accept tasks, in order; none if one is refused, unless `partial`.
 
-        Those for which one call is not enough are checked first and then written in steps, so
-        that a store that fails in between leaves those before accepted; a repeat adds the others.
+        More than a hundred are checked first and then written in steps, so that a store that
+        fails in between leaves those before accepted; a repeat adds the others.
         """
-        steps = self._steps_of(tasks)
+        steps = _steps_of(tasks)
         if len(steps) > 1 and not partial:
             checked = await self._check(steps)
             if not _accepted(checked):
@@ -51,13 +47,7 @@ class Accepting(Scripted):
 
     async def check(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         """What `enqueue` would answer; changes nothing."""
-        return await self._check(self._steps_of(tasks))
-
-    def _steps_of(self, tasks: Sequence[NewTask]) -> list[_Step]:
-        entries = [entry_of(new) for new in tasks]
-        new = list(zip(tasks, entries, strict=True))
-        most = LIMITED_ENQUEUES_PER_CALL if self.max_queued else ENQUEUES_PER_CALL
-        return list(chunks(new, sizes_of(entries), most=most))
+        return await self._check(_steps_of(tasks))
 
     async def _check(self, steps: Iterable[_Step]) -> list[Enqueued]:
         outcomes, ahead = list[Enqueued](), _Ahead()
@@ -93,6 +83,12 @@ class Accepting(Scripted):
             enqueued(new.spec, outcome, reply.get(b"rev", 0))
             for (new, _), outcome in zip(chunk, reply[b"outcomes"], strict=True)
         ]
+
+
+def _steps_of(tasks: Sequence[NewTask]) -> list[_Step]:
+    entries = [entry_of(new) for new in tasks]
+    new = list(zip(tasks, entries, strict=True))
+    return list(chunks(new, sizes_of(entries), most=ENQUEUES_PER_CALL))
 
 
 def _accepted(outcomes: Iterable[Enqueued]) -> bool:

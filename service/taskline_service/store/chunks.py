@@ -7,8 +7,6 @@ from typing import TypeVar
 # With these, a call keeps the store busy for a millisecond or two, and no more than 5 ms, be
 # there a million tasks in it: `python -m bench.script_time` measures it.
 ENQUEUES_PER_CALL = 40
-# Where queues are limited, what waits on them is counted first.
-LIMITED_ENQUEUES_PER_CALL = 20
 CLAIMS_PER_CALL = 24
 MOVES_PER_CALL = 30
 # Of those that write or remove a story, an error or a result.
