@@ -21,7 +21,9 @@ async def test_top_shows_queues_rates_workers_and_running_tasks(stack: Stack) ->
     async with stack.worker(concurrency=7):
         task = await enqueue(stack, "text.count")
         await stack.until(task.id, lambda seen: seen.progress.current == 3)
-        snapshot = await taskline(stack.address, "top")
+        async with asyncio.timeout(30):  # a worker tells what it runs within a second
+            while "1/7" not in (snapshot := await taskline(stack.address, "top")).out:
+                pass
         async with Terminal.running(
             stack.address, "top", "--interval", "0.2", columns=120
         ) as terminal:
