@@ -1,32 +1,25 @@
 """AdminClient: operate a deployment, its queues, its workers and its tasks in bulk."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Self
 
 from taskline.v1 import admin_service_pb2 as admin
-from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert import task_from
 from taskline_client._convert_deployment import (
     queue_from,
-    server_info_from,
-    task_type_from,
-    worker_from,
 )
-from taskline_client._convert_statistics import stats_from
-from taskline_client._pages import pages
-from taskline_client._requests import stats_request, task_filter
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client._deployment_calls import DeploymentCalls
+from taskline_client._requests import task_filter
+from taskline_client.deployment import Queue
 from taskline_client.requests import TaskFilter
-from taskline_client.statistics import Stats
 from taskline_client.types import Task
 
 # Many tasks take their time, and what such a call has done stays done.
 BULK_TIMEOUT = timedelta(minutes=10)
 
 
-class AdminClient:
+class AdminClient(DeploymentCalls):
     """Speaks to a Taskline server as its operator does.
 
     Any call may raise Unavailable if there is no answer in time, NotAllowed, or
@@ -55,52 +48,7 @@ class AdminClient:
         """Disconnect. Calls under way are cancelled."""
         await self._connection.close()
 
-    # The deployment
-
-    async def server_info(self) -> ServerInfo:
-        """Version, store, limits and defaults of the server that answers."""
-        request = admin.GetServerInfoRequest()
-        answer = await self._connection.call(self._connection.admin.GetServerInfo, request)
-        return server_info_from(answer)
-
-    async def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
-        """Counts of the tasks now known, and what happened lately.
-
-        Args:
-            queues: Only these; all if there are none.
-            window: How far back the history reaches, 24 hours at most; an hour if None.
-        """
-        request = stats_request(queues, window)
-        return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))
-
-    async def workers(self) -> list[Worker]:
-        """The workers that have been heard of recently."""
-
-        async def fetch(token: str) -> admin.ListWorkersResponse:
-            request = admin.ListWorkersRequest(page_token=token)
-            return await self._connection.call(self._connection.admin.ListWorkers, request)
-
-        return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
-
-    async def task_types(self) -> list[TaskTypeInfo]:
-        """The task types that the deployment can run, by name, without schemas."""
-
-        async def fetch(token: str) -> service.ListTaskTypesResponse:
-            request = service.ListTaskTypesRequest(page_token=token)
-            return await self._connection.call(self._connection.tasks.ListTaskTypes, request)
-
-        return [task_type_from(t) async for page in pages(fetch) for t in page.task_types]
-
     # Queues
-
-    async def queues(self) -> list[Queue]:
-        """The queues by name, with what waits on them."""
-
-        async def fetch(token: str) -> admin.ListQueuesResponse:
-            request = admin.ListQueuesRequest(page_token=token)
-            return await self._connection.call(self._connection.admin.ListQueues, request)
-
-        return [queue_from(queue) async for page in pages(fetch) for queue in page.queues]
 
     async def pause_queue(self, queue: str) -> Queue:
         """Hand out none of its tasks, until it is resumed.

@@ -5,25 +5,20 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert_deployment import (
-    queue_from,
-    server_info_from,
     task_type_from,
-    worker_from,
 )
-from taskline_client._convert_statistics import stats_from
+from taskline_client._deployment_calls import DeploymentCalls
 from taskline_client._enqueue import enqueue_batch, enqueue_one
 from taskline_client._gather import Gathering
 from taskline_client._pages import page_from, pages
-from taskline_client._requests import list_request, stats_request, watch_request
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client._requests import list_request, watch_request
+from taskline_client.deployment import TaskTypeInfo
 from taskline_client.events import TaskEvent
 from taskline_client.handle import TaskHandle, watch
 from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
-from taskline_client.statistics import Stats
 from taskline_client.typed import TaskType, TypedTask
 from taskline_client.types import Task, TaskPage
 
@@ -32,7 +27,7 @@ I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 
 
-class TaskClient(Gathering):
+class TaskClient(Gathering, DeploymentCalls):
     """Speaks to a Taskline server; one for all tasks of a process.
 
     Any call may raise Unavailable if there is no answer in time, NotAllowed, or
@@ -227,25 +222,6 @@ class TaskClient(Gathering):
         )
         return page_from(await self._connection.call(self._connection.tasks.ListTasks, request))
 
-    async def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
-        """Counts of the tasks now known, and what happened lately.
-
-        Args:
-            queues: Only these; all if there are none.
-            window: How far back the history reaches, 24 hours at most; an hour if None.
-        """
-        request = stats_request(queues, window)
-        return stats_from(await self._connection.call(self._connection.tasks.GetStats, request))
-
-    async def task_types(self) -> list[TaskTypeInfo]:
-        """The task types that the deployment can run, by name, without schemas."""
-
-        async def fetch(token: str) -> service.ListTaskTypesResponse:
-            request = service.ListTaskTypesRequest(page_token=token)
-            return await self._connection.call(self._connection.tasks.ListTaskTypes, request)
-
-        return [task_type_from(t) async for page in pages(fetch) for t in page.task_types]
-
     async def task_type(self, name: str) -> TaskTypeInfo:
         """One task type with its schemas.
 
@@ -255,27 +231,3 @@ class TaskClient(Gathering):
         request = service.GetTaskTypeRequest(name=name)
         answer = await self._connection.call(self._connection.tasks.GetTaskType, request)
         return task_type_from(answer.task_type)
-
-    async def queues(self) -> list[Queue]:
-        """The queues by name, with what waits on them."""
-
-        async def fetch(token: str) -> admin.ListQueuesResponse:
-            request = admin.ListQueuesRequest(page_token=token)
-            return await self._connection.call(self._connection.admin.ListQueues, request)
-
-        return [queue_from(queue) async for page in pages(fetch) for queue in page.queues]
-
-    async def workers(self) -> list[Worker]:
-        """The workers that have been heard of recently."""
-
-        async def fetch(token: str) -> admin.ListWorkersResponse:
-            request = admin.ListWorkersRequest(page_token=token)
-            return await self._connection.call(self._connection.admin.ListWorkers, request)
-
-        return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
-
-    async def server_info(self) -> ServerInfo:
-        """Version, store, limits and defaults of the server that answers."""
-        request = admin.GetServerInfoRequest()
-        answer = await self._connection.call(self._connection.admin.GetServerInfo, request)
-        return server_info_from(answer)
