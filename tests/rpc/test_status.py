@@ -28,6 +28,8 @@ def example(kind: type[TasklineError]) -> TasklineError:
         return kind([FieldViolation("input.width", "must be positive")])
     if issubclass(kind, errors.TaskNotFound | errors.TaskDamaged):
         return kind("t-1")
+    if issubclass(kind, errors.StoreDamaged):
+        return kind("taskline:{d}:leases")
     return kind("it is so", task_id="t-1", task_type="a.b", queue="mail")
 
 
