@@ -98,7 +98,7 @@ class Stack:
         """A worker in this process, until the block ends; then it finishes what it runs."""
         worker_id = f"worker-{secrets.token_hex(4)}"
         tasks = self.tasks if tasks is None else tasks
-        answers = SubtaskAnswers(self.store, self.redis, tasks)
+        answers = SubtaskAnswers(self.store, self.redis, tasks, max_input_size=self.sizes.max_input)
         worker = Worker(
             self.store,
             self.redis,

@@ -22,7 +22,8 @@ from taskline_client.statistics import Stats
 class DeploymentCalls:
     """The part of a client that looks at the deployment and changes nothing."""
 
-    _connection: Connection
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     async def server_info(self) -> ServerInfo:
         """Version, store, limits and defaults of the server that answers."""

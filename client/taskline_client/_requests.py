@@ -74,10 +74,15 @@ def events_request(task_id: str, page_token: str) -> service.ListTaskEventsReque
     )
 
 
-def watch_request(task_ids: Iterable[str], resume_token: str = "") -> service.WatchRequest:
-    """To follow tasks."""
+def watch_request(
+    task_ids: Iterable[str] = (), *, tasks: TaskFilter | None = None, resume_token: str = ""
+) -> service.WatchRequest:
+    """To follow these tasks, or instead all that match."""
     return service.WatchRequest(
-        task_ids=task_ids, resume_token=resume_token, payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES
+        task_ids=task_ids,
+        filter=None if tasks is None else task_filter(tasks),
+        resume_token=resume_token,
+        payload_format=pb.PAYLOAD_FORMAT_JSON_BYTES,
     )
 
 

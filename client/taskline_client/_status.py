@@ -21,7 +21,7 @@ _BY_REASON: Mapping[str, type[CallFailed]] = {
     "REQUEST_ID_REUSED": errors.RequestIdReused,
     "PAGE_TOKEN_INVALID": errors.TokenInvalid,
     "RESUME_TOKEN_INVALID": errors.TokenInvalid,
-    "RESUME_TOKEN_EXPIRED": errors.TokenInvalid,
+    "RESUME_TOKEN_EXPIRED": errors.ResumeTokenExpired,
     "QUEUE_FULL": errors.QueueFull,
 }
 

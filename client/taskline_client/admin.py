@@ -36,7 +36,7 @@ class AdminClient(DeploymentCalls):
             timeout: Longest time for one call, retries included. Calls about many
                 tasks have one of their own.
         """
-        self._connection = Connection(address, timeout=timeout)
+        super().__init__(Connection(address, timeout=timeout))
 
     async def __aenter__(self) -> Self:
         return self

@@ -44,7 +44,7 @@ class TaskClient(Gathering, DeploymentCalls):
             timeout: Longest time for one call, retries included. Waiting for a
                 result and watching have limits of their own.
         """
-        self._connection = Connection(address, timeout=timeout)
+        super().__init__(Connection(address, timeout=timeout))
 
     async def __aenter__(self) -> Self:
         return self
@@ -183,7 +183,28 @@ class TaskClient(Gathering, DeploymentCalls):
             resume_token: Go on after the event that had this token, of a watch of
                 the same tasks; or from a Task that has it.
         """
-        return watch(self._connection, watch_request(task_ids, resume_token))
+        return watch(self._connection, watch_request(task_ids, resume_token=resume_token))
+
+    def watch_tasks(
+        self, tasks: TaskFilter | None = None, *, resume_token: str = ""
+    ) -> AsyncGenerator[TaskEvent, None]:
+        """Follow every task that matches, also those to come. Ends only with you.
+
+        Goes on by itself, as `watch`. The first event of each task is a Snapshot.
+
+        Args:
+            tasks: Only these; by queue, task type and label. None for all tasks.
+            resume_token: Go on from the event, or the TaskPage, that has this token, with the
+                same filter. Without one, from now on.
+
+        Raises:
+            InvalidInput: The filter has a field that can only be listed by.
+            ResumeTokenExpired: What has happened since is no longer kept. List the tasks again, and
+                go on from there.
+            TokenInvalid: The token is of another filter.
+        """
+        request = watch_request(tasks=tasks or TaskFilter(), resume_token=resume_token)
+        return watch(self._connection, request)
 
     async def list_tasks(
         self,

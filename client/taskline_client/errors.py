@@ -14,6 +14,7 @@
         │   └── PayloadTooLarge
         ├── RequestIdReused
         ├── TokenInvalid        a page or resume token
+        │   └── ResumeTokenExpired
         ├── WrongState          the task's state does not allow it
         ├── LimitReached        .reason tells which
         │   └── QueueFull
@@ -160,6 +161,10 @@ class RequestIdReused(CallFailed):
 
 class TokenInvalid(CallFailed):
     """The page or resume token is not the server's, is too old, or belongs elsewhere."""
+
+
+class ResumeTokenExpired(TokenInvalid):
+    """What has happened since the resume token is no longer kept."""
 
 
 class WrongState(CallFailed):

@@ -73,12 +73,21 @@ Grace = Annotated[
         help="How long running calls and tasks may go on after SIGTERM.",
     ),
 ]
+MaxQueued = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_MAX_QUEUED",
+        metavar="N",
+        help="Waiting tasks that a queue may have before it takes no more, from callers or from "
+        "tasks; 0 for no limit.",
+    ),
+]
 MaxInputSize = Annotated[
     int,
     typer.Option(
         envvar="TASKLINE_MAX_INPUT_SIZE",
         metavar="BYTES",
-        help="Largest input accepted.",
+        help="Largest input accepted, from callers or from tasks.",
     ),
 ]
 MaxResultSize = Annotated[
@@ -181,14 +190,7 @@ def serve(
             show_default="1 with --tasks, otherwise 0",
         ),
     ] = None,
-    max_queued: Annotated[
-        int,
-        typer.Option(
-            envvar="TASKLINE_MAX_QUEUED",
-            metavar="N",
-            help="Waiting tasks that a queue may have before it takes no more; 0 for no limit.",
-        ),
-    ] = 0,
+    max_queued: MaxQueued = 0,
     max_wait: Annotated[
         float,
         typer.Option(
@@ -280,6 +282,8 @@ def worker(
     concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
     lease: Lease = config.DEFAULT_LEASE_S,
     grace: Grace = config.DEFAULT_GRACE_S,
+    max_queued: MaxQueued = 0,
+    max_input_size: MaxInputSize = config.DEFAULT_MAX_INPUT_SIZE,
     max_result_size: MaxResultSize = config.DEFAULT_MAX_RESULT_SIZE,
     result_ttl: ResultTtl = config.DEFAULT_RESULT_TTL_S,
     record_ttl: RecordTtl = config.DEFAULT_RECORD_TTL_S,
@@ -313,6 +317,8 @@ def worker(
             concurrency=concurrency,
             lease_s=lease,
             grace_s=grace,
+            max_queued=max_queued,
+            max_input_size=max_input_size,
             max_result_size=max_result_size,
             result_ttl_s=result_ttl,
             record_ttl_s=record_ttl,

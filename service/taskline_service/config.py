@@ -148,13 +148,16 @@ class WorkerConfig:
     concurrency: int
     lease: timedelta
     grace: timedelta
-    # Largest result kept, in bytes.
+    # Largest input accepted of tasks that tasks enqueue, and largest result kept, in bytes.
+    max_input_size: int
     max_result_size: int
     # How long results and records are kept after the end.
     result_ttl: timedelta
     record_ttl: timedelta
     # Workers that a task may lose before it fails.
     max_lost: int
+    # Waiting tasks that a queue may have before tasks can enqueue no more; 0 for no limit.
+    max_queued: int
     log_level: LogLevel
     log_format: LogFormat
     # Where metrics can be read; None for nowhere.
@@ -173,10 +176,12 @@ class WorkerConfig:
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
         grace_s: float = DEFAULT_GRACE_S,
+        max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
         max_result_size: int = DEFAULT_MAX_RESULT_SIZE,
         result_ttl_s: float = DEFAULT_RESULT_TTL_S,
         record_ttl_s: float = DEFAULT_RECORD_TTL_S,
         max_lost: int = DEFAULT_MAX_LOST,
+        max_queued: int = 0,
         log_level: LogLevel = LogLevel.INFO,
         log_format: LogFormat = LogFormat.AUTO,
         metrics_listen: str | None = None,
@@ -195,10 +200,12 @@ class WorkerConfig:
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
             grace=option_values.span("--grace", grace_s, least=0),
+            max_input_size=option_values.max_input_size(max_input_size),
             max_result_size=option_values.max_result_size(max_result_size),
             result_ttl=result_ttl,
             record_ttl=record_ttl,
             max_lost=option_values.at_least_one("--max-lost", max_lost),
+            max_queued=option_values.not_negative("--max-queued", max_queued),
             log_level=log_level,
             log_format=log_format,
             metrics_listen=option_values.metrics_listen(metrics_listen),

@@ -59,9 +59,10 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
         result_ttl=config.result_ttl,
         record_ttl=config.record_ttl,
         max_lost=config.max_lost,
+        max_queued=config.max_queued,
     ) as (store, address):
         upkeep = Upkeep(store, on_failed=telemetry.task_failed)
-        answers = SubtaskAnswers(store, address, tasks)
+        answers = SubtaskAnswers(store, address, tasks, max_input_size=config.max_input_size)
         worker = Worker(
             store,
             address,

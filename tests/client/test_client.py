@@ -17,7 +17,8 @@ PUBLIC = """
     AdminClient Attempt CallFailed CallStatus ConflictPolicy Ended EnqueueOptions EnqueueRequest
     ErrorType FieldViolation HistoryBucket InvalidInput LimitReached LogLine NotAllowed
     NotSupported Output PayloadTooLarge Progress ProgressReported Queue QueueFull
-    RequestIdReused ResultExpired ResultMismatch RetryPolicy ServerInfo Snapshot StateChanged
+    RequestIdReused ResultExpired ResultMismatch ResumeTokenExpired RetryPolicy ServerInfo Snapshot
+    StateChanged
     Stats Task TaskAlreadyExists TaskCancelled TaskClient TaskError TaskEvent TaskFailed
     TaskFilter TaskHandle TaskNotFound TaskPage TaskState TaskTimeout TaskType TaskTypeInfo
     TaskTypeNotFound TaskTypeStats TasklineError TokenInvalid TypedTask Unavailable UnknownEvent

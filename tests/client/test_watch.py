@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -12,12 +13,15 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_client import (
     Ended,
     EnqueueRequest,
+    InvalidInput,
     LogLine,
     ProgressReported,
+    ResumeTokenExpired,
     Snapshot,
     StateChanged,
     TaskClient,
     TaskEvent,
+    TaskFilter,
     TaskHandle,
     TaskNotFound,
     TaskState,
@@ -25,6 +29,7 @@ from taskline_client import (
 )
 from tests.client.conftest import Connect, Serve
 from tests.client.scripted import Context, ScriptedServer, completed, progress, refuse, snapshot
+from tests.stack import Stack
 
 
 async def test_events_come_typed_and_heartbeats_stay_inside(connect: Connect) -> None:
@@ -240,6 +245,43 @@ async def test_cancelled_waits_end_on_the_server_and_leave_nothing_behind(
 
     # The server's handler of the last one may still be on its way out.
     assert len(asyncio.all_tasks()) <= after_one + 1
+
+
+async def test_a_watch_by_filter_goes_on_from_a_list_with_what_comes(stack: Stack) -> None:
+    @stack.tasks.task("send", queue="mail")
+    async def send() -> None: ...
+
+    mail = TaskFilter(queues=["mail"])
+    async with stack.worker():
+        await stack.client.run(send)
+        token = (await stack.client.list_page(mail)).resume_token
+        handle = await stack.client.enqueue(send)
+        async with aclosing(stack.client.watch_tasks(mail, resume_token=token)) as events:
+            seen = list[TaskEvent]()
+            async for event in events:
+                seen.append(event)
+                if isinstance(event, Ended):
+                    break
+
+    assert {event.task_id for event in seen} == {handle.id}
+    assert isinstance(seen[0], Snapshot)
+
+
+async def test_a_watch_by_filter_refuses_what_can_only_be_listed_by(stack: Stack) -> None:
+    with pytest.raises(InvalidInput, match="filter"):
+        await anext(stack.client.watch_tasks(TaskFilter(min_attempts=2)))
+
+
+async def test_a_watch_by_filter_whose_past_is_gone_tells_to_list_again(connect: Connect) -> None:
+    async def watch(request: service.WatchRequest, context: Context) -> AsyncIterator[pb.TaskEvent]:
+        assert request.HasField("filter") and request.resume_token == "old"
+        await refuse(context, grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
+        yield pb.TaskEvent()
+
+    client = await connect(Watch=watch)
+
+    with pytest.raises(ResumeTokenExpired):
+        await anext(client.watch_tasks(resume_token="old"))
 
 
 async def test_watching_an_unknown_task_says_so(connect: Connect) -> None:

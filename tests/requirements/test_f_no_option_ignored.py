@@ -290,6 +290,8 @@ SERVICE: dict[str, tuple[Command, Command]] = {
             ("--concurrency", "3"),
             ("--lease", "4"),
             ("--grace", "5"),
+            ("--max-queued", "6"),
+            ("--max-input-size", "600"),
             ("--max-result-size", "700"),
             ("--result-ttl", "8"),
             ("--record-ttl", "999999"),
@@ -299,9 +301,7 @@ SERVICE: dict[str, tuple[Command, Command]] = {
             ("--metrics-listen", "127.0.0.1:1"),
         )
     },
-    "serve --max-input-size": (SERVE, ("--max-input-size", "600")),
     "serve --max-wait": (SERVE, ("--max-wait", "7")),
-    "serve --max-queued": (SERVE, ("--max-queued", "6")),
     "worker --tasks": (("worker",), ("--tasks", "m:t")),
     "worker --queues": (WORKER, ("--queues", "a,b")),
     "worker --strict-order": ((*WORKER, "--queues", "a,b"), ("--strict-order",)),

@@ -90,6 +90,7 @@ def together(client: TaskClient, words: TaskHandle[WordCount], size: TaskHandle[
 
 def one_after_the_other(client: TaskClient, admin: AdminClient) -> None:
     assert_type([event for event in client.handle("t-1").watch()], list[TaskEvent])
+    assert_type([event for event in client.watch_tasks()], list[TaskEvent])
     assert_type([task for task in client.list_tasks()], list[Task])
     assert_type(client.get("t-1"), Task)
     assert_type(admin.stats(), Stats)

@@ -305,6 +305,8 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
         concurrency=4,
         lease_s=5,
         grace_s=7,
+        max_queued=12,
+        max_input_size=500,
         max_result_size=1000,
         result_ttl_s=60,
         record_ttl_s=90,
@@ -316,8 +318,8 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
     assert command.endswith(
         "worker --tasks examples.tasks:tasks --data-dir /data --namespace blue "
         "--concurrency 4 --lease 5.0 --grace 7.0 "
-        "--max-result-size 1000 --result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info "
-        "--log-format auto"
+        "--max-queued 12 --max-input-size 500 --max-result-size 1000 "
+        "--result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info --log-format auto"
     )
     assert worker_environment(config, 1) == {}
 

@@ -15,6 +15,8 @@ from taskline_service import (
     SubtaskRefused,
     TaskContext,
 )
+from taskline_service.limits import PayloadSizes
+from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.worker import Worker, slots
 from tests.stack import Stack
 from tests.worker.subtask_tasks import fibonacci, leaf, on_loop, tasks
@@ -122,6 +124,31 @@ def request(**fields: Any) -> Any:
 
     task_input = task_pb2.Payload(json_bytes=b'{"count": 2}')
     return task_service_pb2.EnqueueRequest(task_type="on_loop", input=task_input, **fields)
+
+
+async def test_the_limits_of_a_worker_are_those_of_the_tasks_that_its_tasks_enqueue(
+    store: TaskStore, redis_url: str
+) -> None:
+    reasons = list[str]()
+    limited = TaskStore(store.redis, store.keys, max_queued=1)
+    sizes = PayloadSizes(max_input=100)
+    async with Stack.running(limited, parse_redis_url(redis_url), sizes=sizes) as stack:
+
+        @stack.tasks.task("never.run", queue="elsewhere")
+        async def never_run(text: str) -> None: ...
+
+        @stack.tasks.task("asks")
+        async def asks(ctx: TaskContext) -> None:
+            for text in ("first", "second", "x" * 100):
+                try:
+                    await ctx.enqueue(never_run, text)
+                except SubtaskRefused as refused:
+                    reasons.append(refused.reason)
+
+        async with stack.worker(queues=["default"]):
+            await stack.client.run(asks)
+
+    assert reasons == ["QUEUE_FULL", "PAYLOAD_TOO_LARGE"]
 
 
 async def test_what_a_caller_would_be_refused_is_refused_to_a_task(stack: Stack) -> None:

@@ -6,18 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._convert import task_from
-from taskline_client._convert_deployment import (
-    queue_from,
-    server_info_from,
-    worker_from,
-)
-from taskline_client._convert_statistics import stats_from
-from taskline_client._pages import pages
-from taskline_client._requests import stats_request, task_filter
+from taskline_client._deployment_calls import DeploymentCalls
+from taskline_client._requests import task_filter
 from taskline_client.deployment import Queue, ServerInfo, Worker
 from taskline_client.requests import TaskFilter
 from taskline_client.statistics import Stats
@@ -44,12 +37,13 @@ class Look:
 
 async def look(connection: Connection, *, most_running: int, samples: int = 1) -> Look:
     """Ask for everything; times are the best of some samples, for one may be bad luck."""
-    seen = [await _greeting(connection) for _ in range(samples)]
+    calls = DeploymentCalls(connection)
+    seen = [await _greeting(calls) for _ in range(samples)]
     asked_at, round_trip, info = min(seen, key=lambda each: each[1])
     latency = min(each.store_latency or timedelta() for *_, each in seen)
     queues, stats, running = await asyncio.gather(
-        _queues(connection),
-        connection.call(connection.tasks.GetStats, stats_request((), WINDOW)),
+        calls.queues(),
+        calls.stats(window=WINDOW),
         _running(connection, most_running),
     )
     return Look(
@@ -58,34 +52,18 @@ async def look(connection: Connection, *, most_running: int, samples: int = 1) -
         round_trip=round_trip,
         queues=queues,
         # After the tasks: one that started meanwhile must not seem to have no worker.
-        workers=await _workers(connection),
-        stats=stats_from(stats),
+        workers=await calls.workers(),
+        stats=stats,
         running=running,
     )
 
 
-async def _greeting(connection: Connection) -> tuple[datetime, timedelta, ServerInfo]:
+async def _greeting(calls: DeploymentCalls) -> tuple[datetime, timedelta, ServerInfo]:
     """When it was by the own clock, how long it took, and what was told."""
     before, began = datetime.now(UTC), monotonic()
-    answer = await connection.call(connection.admin.GetServerInfo, admin.GetServerInfoRequest())
+    info = await calls.server_info()
     round_trip = timedelta(seconds=monotonic() - began)
-    return before + round_trip / 2, round_trip, server_info_from(answer)
-
-
-async def _queues(connection: Connection) -> list[Queue]:
-    async def fetch(token: str) -> admin.ListQueuesResponse:
-        request = admin.ListQueuesRequest(page_token=token)
-        return await connection.call(connection.admin.ListQueues, request)
-
-    return [queue_from(queue) async for page in pages(fetch) for queue in page.queues]
-
-
-async def _workers(connection: Connection) -> list[Worker]:
-    async def fetch(token: str) -> admin.ListWorkersResponse:
-        request = admin.ListWorkersRequest(page_token=token)
-        return await connection.call(connection.admin.ListWorkers, request)
-
-    return [worker_from(worker) async for page in pages(fetch) for worker in page.workers]
+    return before + round_trip / 2, round_trip, info
 
 
 async def _running(connection: Connection, most: int) -> list[Task]:

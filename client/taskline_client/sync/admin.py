@@ -1,19 +1,18 @@
 """AdminClient for code without an event loop: each method waits for its answer."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Self
 
 from taskline_client import admin as asynchronous
 from taskline_client.admin import BULK_TIMEOUT
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.deployment import Queue
 from taskline_client.requests import TaskFilter
-from taskline_client.statistics import Stats
+from taskline_client.sync._deployment_calls import DeploymentCalls
 from taskline_client.sync._portal import Portal
 from taskline_client.types import Task
 
 
-class AdminClient:
+class AdminClient(DeploymentCalls):
     """As taskline_client.AdminClient, which says more; one for all threads of a process.
 
     Once closed, it raises RuntimeError.
@@ -29,8 +28,8 @@ class AdminClient:
             timeout: Longest time for one call, retries included. Calls about many
                 tasks have one of their own.
         """
-        self._portal = Portal()
         self._client = asynchronous.AdminClient(address, timeout=timeout)
+        super().__init__(Portal(), self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -42,29 +41,7 @@ class AdminClient:
         """Disconnect. Calls under way, of whichever thread, raise RuntimeError."""
         self._portal.close(self._client.close())
 
-    # The deployment
-
-    def server_info(self) -> ServerInfo:
-        """Version, store, limits and defaults of the server that answers."""
-        return self._portal.call(self._client.server_info())
-
-    def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
-        """Counts of the tasks now known, and what happened lately."""
-        return self._portal.call(self._client.stats(list(queues), window=window))
-
-    def workers(self) -> list[Worker]:
-        """The workers that have been heard of recently."""
-        return self._portal.call(self._client.workers())
-
-    def task_types(self) -> list[TaskTypeInfo]:
-        """The task types that the deployment can run, by name, without schemas."""
-        return self._portal.call(self._client.task_types())
-
     # Queues
-
-    def queues(self) -> list[Queue]:
-        """The queues by name, with what waits on them."""
-        return self._portal.call(self._client.queues())
 
     def pause_queue(self, queue: str) -> Queue:
         """Hand out none of its tasks, until it is resumed."""

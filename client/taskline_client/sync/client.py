@@ -6,11 +6,11 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from taskline_client import client as asynchronous
 from taskline_client._enqueue import enqueue_one
-from taskline_client.deployment import Queue, ServerInfo, TaskTypeInfo, Worker
+from taskline_client.deployment import TaskTypeInfo
 from taskline_client.events import TaskEvent
 from taskline_client.handle import TaskHandle as AsyncTaskHandle
 from taskline_client.requests import NO_INPUT, EnqueueOptions, EnqueueRequest, TaskFilter
-from taskline_client.statistics import Stats
+from taskline_client.sync._deployment_calls import DeploymentCalls
 from taskline_client.sync._gather import Gathering
 from taskline_client.sync._portal import Portal
 from taskline_client.sync.handle import TaskHandle
@@ -22,7 +22,7 @@ I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 
 
-class TaskClient(Gathering):
+class TaskClient(Gathering, DeploymentCalls):
     """As taskline_client.TaskClient, which says more; one for all threads of a process.
 
     Once closed, it raises RuntimeError.
@@ -38,8 +38,8 @@ class TaskClient(Gathering):
             timeout: Longest time for one call, retries included. Waiting for a
                 result and watching have limits of their own.
         """
-        self._portal = Portal()
         self._client = asynchronous.TaskClient(address, timeout=timeout)
+        super().__init__(Portal(), self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +141,12 @@ class TaskClient(Gathering):
         """Follow up to 1000 tasks at once, until all have ended."""
         return self._portal.iterate(self._client.watch(*task_ids, resume_token=resume_token))
 
+    def watch_tasks(
+        self, tasks: TaskFilter | None = None, *, resume_token: str = ""
+    ) -> Generator[TaskEvent, None, None]:
+        """Follow every task that matches, also those to come. Ends only with you."""
+        return self._portal.iterate(self._client.watch_tasks(tasks, resume_token=resume_token))
+
     def list_tasks(
         self,
         tasks: TaskFilter | None = None,
@@ -168,29 +174,9 @@ class TaskClient(Gathering):
             )
         )
 
-    def stats(self, queues: Iterable[str] = (), *, window: timedelta | None = None) -> Stats:
-        """Counts of the tasks now known, and what happened lately."""
-        return self._portal.call(self._client.stats(list(queues), window=window))
-
-    def task_types(self) -> list[TaskTypeInfo]:
-        """The task types that the deployment can run, by name, without schemas."""
-        return self._portal.call(self._client.task_types())
-
     def task_type(self, name: str) -> TaskTypeInfo:
         """One task type with its schemas."""
         return self._portal.call(self._client.task_type(name))
-
-    def queues(self) -> list[Queue]:
-        """The queues by name, with what waits on them."""
-        return self._portal.call(self._client.queues())
-
-    def workers(self) -> list[Worker]:
-        """The workers that have been heard of recently."""
-        return self._portal.call(self._client.workers())
-
-    def server_info(self) -> ServerInfo:
-        """Version, store, limits and defaults of the server that answers."""
-        return self._portal.call(self._client.server_info())
 
     def _handle(self, handle: "AsyncTaskHandle[R]") -> TaskHandle[R]:
         return TaskHandle(self._portal, handle)

@@ -10,7 +10,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service import telemetry
 from taskline_service.errors import TasklineError
 from taskline_service.ids import new_id
-from taskline_service.limits import LONGEST_WAIT, MAX_INPUT_BYTES
+from taskline_service.limits import LONGEST_WAIT
 from taskline_service.rpc import fields
 from taskline_service.rpc.answers import refusal
 from taskline_service.rpc.catalog import TaskCatalog
@@ -32,8 +32,11 @@ _TRACE_KEYS = ("traceparent", "tracestate")
 class SubtaskAnswers:
     """What a worker needs of a server for its own tasks: worker.asking.Answers."""
 
-    def __init__(self, store: TaskStore, address: RedisAddress, tasks: TaskRegistry) -> None:
+    def __init__(
+        self, store: TaskStore, address: RedisAddress, tasks: TaskRegistry, *, max_input_size: int
+    ) -> None:
         self._store = store
+        self._max_input_size = max_input_size
         self._catalog = TaskCatalog(Directory(store.redis, store.keys), tasks)
         self._hub = EventHub(store.redis, address, store.keys)
         self._lifetime = Lifetime()
@@ -62,7 +65,9 @@ class SubtaskAnswers:
     async def _enqueue(self, question: Enqueue, trace: Mapping[str, str]) -> Answer:
         request = _request(question)
         what = f"a task of type {question.task_type}"
-        new = await until_stored(lambda: new_task(request, self._catalog, MAX_INPUT_BYTES), what)
+        new = await until_stored(
+            lambda: new_task(request, self._catalog, self._max_input_size), what
+        )
         spec = new.spec
         with telemetry.enqueue_span(
             spec.queue,

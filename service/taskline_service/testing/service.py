@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from taskline_service.limits import MAX_INPUT_BYTES
 from taskline_service.rpc import RpcServer
 from taskline_service.rpc.subtasks import SubtaskAnswers
 from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
@@ -56,7 +57,7 @@ async def serving(
     async with Redis(address) as redis:
         store = TaskStore(redis, Keys(name))
         upkeep = Upkeep(store)
-        answers = SubtaskAnswers(store, address, tasks)
+        answers = SubtaskAnswers(store, address, tasks, max_input_size=MAX_INPUT_BYTES)
         worker = Worker(
             store,
             address,
