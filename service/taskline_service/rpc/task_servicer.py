@@ -41,7 +41,7 @@ from taskline_service.rpc.places import Places
 from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions, options_of
 from taskline_service.rpc.watching import WatchStream
-from taskline_service.store import EventHub, TaskStore, answered_by
+from taskline_service.store import EventHub, Folding, TaskStore, answered_by
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
 
@@ -71,6 +71,7 @@ class TaskServicer(TaskServiceServicer):
         longest_wait: timedelta,
     ) -> None:
         self._store = store
+        self._folding = Folding(store)
         self._hub = hub
         self._catalog = catalog
         self._lifetime = lifetime
@@ -126,7 +127,7 @@ class TaskServicer(TaskServiceServicer):
         ) as trace:
             new = replace(new, spec=replace(spec, trace=trace))
             with telemetry.send_operation([spec.queue]):
-                (outcome,) = await self._store.enqueue([new])
+                outcome = await self._folding.enqueue(new)
         return new, outcome
 
     def _cancel_later(self, task_id: str) -> None:

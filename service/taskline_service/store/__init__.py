@@ -13,6 +13,7 @@ from taskline_service.store.directory import (
     WorkerInfo,
 )
 from taskline_service.store.events import EventHub, Mailbox
+from taskline_service.store.folding import Folding
 from taskline_service.store.keys import Keys
 from taskline_service.store.redis import Redis, Subscription, answered_by
 from taskline_service.store.scripted import new_call
@@ -24,6 +25,7 @@ __all__ = [
     "End",
     "Event",
     "EventHub",
+    "Folding",
     "Gap",
     "InvalidRedisUrl",
     "Keys",

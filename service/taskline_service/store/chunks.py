@@ -6,9 +6,9 @@ from typing import TypeVar
 
 # With these, a call keeps the store busy for a millisecond or two, and no more than 5 ms, be
 # there a million tasks in it: `python -m bench.script_time` measures it.
-ENQUEUES_PER_CALL = 40
-CLAIMS_PER_CALL = 24
-MOVES_PER_CALL = 30
+ENQUEUES_PER_CALL = 100
+CLAIMS_PER_CALL = 64
+MOVES_PER_CALL = 64
 # Of those that write or remove a story, an error or a result.
 LONG_MOVES_PER_CALL = 15
 RECORDS_PER_CALL = 25

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgpack
 
@@ -18,6 +18,8 @@ from taskline_service.store.damage import DamageReport
 from taskline_service.store.scripts import SCRIPTS
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # All of these together decide how soon a call fails, and how soon everything goes on once
 # the store is back: within five seconds.
@@ -156,7 +158,12 @@ class Redis:
         return self._connection
 
 
-async def _by(limit: float | None, answer: "asyncio.Future[Any]") -> Any:
+async def before_patience_ends(answer: "asyncio.Future[T]") -> T:
+    """Wait for what a call to the store brings; StoreUnavailable if `answered_by` comes first."""
+    return await _by(_answered_by.get(), answer)
+
+
+async def _by(limit: float | None, answer: "asyncio.Future[T]") -> T:
     if limit is None:
         return await answer
     timer = asyncio.get_running_loop().call_at(limit, _give_up, answer)

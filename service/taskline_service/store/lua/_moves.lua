@@ -6,7 +6,9 @@ local LOG_LENGTH = 100000
 -- Puts a task in another state, with any further fields, and tells its watchers.
 -- Nothing else sets `st` of a task that exists.
 local function move(task, state, event, ...)
-  assert(EDGES[task.state][state], task.state .. ' -> ' .. state .. ': no such move')
+  if not EDGES[task.state][state] then
+    error(task.state .. ' -> ' .. state .. ': no such move')
+  end
   redis.call('ZREM', index(task.state, task.line), task.id)
   if task.state == 'FAILED' then
     forget_failed(task)
@@ -15,7 +17,7 @@ local function move(task, state, event, ...)
   event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
   emit(task, event)
   redis.call('ZADD', index(state, task.line), task.create, task.id)
-  redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', now, ...)
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', us(now), ...)
   task.state = state
 end
 
@@ -64,11 +66,12 @@ local function finish(task, state, event, result_ttl, ...)
   local result_expire = result_ttl and now + result_ttl
   event.kind, event.state, event.attempts = 'ended', state, task.attempts
   event.result_expire = result_expire
-  move(task, state, event, 'ea', now, 'xp', record_expire, ...)
   if result_expire then
-    redis.call('HSET', PREFIX .. 't:' .. task.id, 're', result_expire)
+    move(task, state, event, 'ea', us(now), 'xp', us(record_expire), 're', us(result_expire), ...)
+  else
+    move(task, state, event, 'ea', us(now), 'xp', us(record_expire), ...)
   end
-  redis.call('ZADD', PREFIX .. 'retention', result_expire or record_expire, task.id)
+  redis.call('ZADD', PREFIX .. 'retention', us(result_expire or record_expire), task.id)
 end
 
 local function finish_with_error(task, state, error, traceback)

@@ -61,29 +61,42 @@ local INLINE_BYTES = 4096  -- a longer content is not sent with its event, but r
 local seconds_and_us = redis.call('TIME')
 local now = seconds_and_us[1] * 1000000 + seconds_and_us[2]
 
-local FIELDS = { 'st', 'ln', 'ct', 'du', 'pr', 'qd', 'at', 'fl', 'lo', 'no', 'wo', 'sa', 'sq', 'ss', 'cr',
-  'hs', 'lg', 'al', 'ow' }
+local texts = {}
+
+-- An instant as an argument of a command. Most are `now`, or as far from it as others: the text is
+-- made once per call, and not for each command that takes one.
+local function us(instant)
+  local text = texts[instant]
+  if not text then
+    text = string.format('%.0f', instant)
+    texts[instant] = text
+  end
+  return text
+end
 
 -- What a move needs to know of a task; else nil, and false if there is no such task or
 -- 'damaged' if what is there is not one of ours, or was and is set apart: no move is then made,
 -- and nothing overwritten.
 local function load(id)
-  local v = redis.pcall('HMGET', PREFIX .. 't:' .. id, unpack(FIELDS))
-  if not v.err and not v[1] and not v[2]
-    and redis.call('EXISTS', PREFIX .. 't:' .. id, PREFIX .. 'x:t:' .. id) == 0 then
+  local pairs_of = redis.pcall('HGETALL', PREFIX .. 't:' .. id)
+  if not pairs_of.err and not pairs_of[1] and redis.call('EXISTS', PREFIX .. 'x:t:' .. id) == 0 then
     return nil, false
   end
-  if v.err or not EDGES[v[1]] or not v[2] or not string.find(v[2], '.:') then
+  local v = {}
+  for i = 1, #pairs_of, 2 do
+    v[pairs_of[i]] = pairs_of[i + 1]
+  end
+  if not EDGES[v.st] or not v.ln or not string.find(v.ln, '.:') then
     return nil, 'damaged'
   end
   local task = {
-    id = id, state = v[1], line = v[2], create = tonumber(v[3]), due = tonumber(v[4]),
-    priority = tonumber(v[5] or 0), queue_timeout = v[6] and tonumber(v[6]),
-    attempts = tonumber(v[7] or 0), failed = tonumber(v[8] or 0), lost = tonumber(v[9] or 0),
-    nonce = v[10], worker = v[11], start = tonumber(v[12] or 0), sequence = tonumber(v[13]),
-    start_sequence = tonumber(v[14] or 0), cancel = v[15],
-    recorded = tonumber(v[16] or 0), appended = tonumber(v[17] or 0), alone = v[18] and true or false,
-    own_process = v[19] and true or false,
+    id = id, state = v.st, line = v.ln, create = tonumber(v.ct), due = tonumber(v.du),
+    priority = tonumber(v.pr or 0), queue_timeout = v.qd ~= nil and tonumber(v.qd),
+    attempts = tonumber(v.at or 0), failed = tonumber(v.fl or 0), lost = tonumber(v.lo or 0),
+    nonce = v.no or false, worker = v.wo or false, start = tonumber(v.sa or 0),
+    sequence = tonumber(v.sq), start_sequence = tonumber(v.ss or 0), cancel = v.cr or false,
+    recorded = tonumber(v.hs or 0), appended = tonumber(v.lg or 0), alone = v.al ~= nil,
+    own_process = v.ow ~= nil,
   }
   if task.create and task.due and task.priority and task.queue_timeout ~= nil and task.attempts
     and task.failed and task.lost and task.start and task.sequence and task.start_sequence
@@ -172,8 +185,19 @@ local function emit(task, event)
   events[#events + 1] = event
 end
 
+local indexes = {}
+
+-- Its key is made once per call for each state of a line.
 local function index(state, line)
-  return PREFIX .. 'i:' .. state .. ':' .. line
+  local here = indexes[line]
+  if not here then
+    here = {}
+    indexes[line] = here
+  end
+  if not here[state] then
+    here[state] = PREFIX .. 'i:' .. state .. ':' .. line
+  end
+  return here[state]
 end
 
 local function label_index(label)

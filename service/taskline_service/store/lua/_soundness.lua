@@ -41,15 +41,22 @@ local function need_log()
   end
 end
 
+local sound_lines = {}
+
 -- Of the keys of a task's line that it leaves and may come to: the first that is broken, else nil.
 local function broken_line(task, ...)
+  local sound = sound_lines[task.line] or {}
+  sound_lines[task.line] = sound
   for _, state in ipairs({ task.state, ... }) do
-    local name = 'i:' .. state .. ':' .. task.line
-    if is_broken(name, 'zset') then
-      return name
-    end
-    if state == 'QUEUED' and is_broken('q:' .. task.line, 'zset') then
-      return 'q:' .. task.line
+    if not sound[state] then
+      local name = 'i:' .. state .. ':' .. task.line
+      if is_broken(name, 'zset') then
+        return name
+      end
+      if state == 'QUEUED' and is_broken('q:' .. task.line, 'zset') then
+        return 'q:' .. task.line
+      end
+      sound[state] = true
     end
   end
 end
@@ -97,7 +104,7 @@ local function each_due(name, count, act)
   local done, skipped, wanted, ids = 0, 0
   repeat
     wanted = math.min(count - done, LONGEST_LOOK)
-    ids = redis.call('ZRANGEBYSCORE', PREFIX .. name, '-inf', now, 'LIMIT', skipped, wanted)
+    ids = redis.call('ZRANGEBYSCORE', PREFIX .. name, '-inf', us(now), 'LIMIT', skipped, wanted)
     for _, id in ipairs(ids) do
       if act(id) == false then
         skipped = skipped + 1

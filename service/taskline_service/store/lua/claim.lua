@@ -46,7 +46,6 @@ end
 local claims, dangling, given = {}, {}, {}
 
 local function give(task, start, spec)
-  redis.call('ZADD', PREFIX .. 'leases', now + args.lease, task.id)
   given[#given + 1] = task.id
   claims[#claims + 1] = {
     id = task.id, line = task.line, attempt = task.attempts, failed = task.failed,
@@ -60,7 +59,6 @@ local function give_again(id)
   local task = load(id)
   local spec = redis.pcall('GET', PREFIX .. 's:' .. id)
   if task and task.state == 'RUNNING' and task.nonce == args.nonce and type(spec) == 'string' then
-    redis.call('ZREM', PREFIX .. 'leases', id)
     give(task, task.start, spec)
   end
 end
@@ -82,7 +80,7 @@ local function claim(id)
   task.attempts = task.attempts + 1
   move(task, 'RUNNING',
     { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker },
-    'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', now, 'ss', task.sequence + 1)
+    'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', us(now), 'ss', task.sequence + 1)
   if task.attempts > 1 then
     redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)
     redis.call('HDEL', PREFIX .. 't:' .. id, 'et', 'ow')
@@ -93,12 +91,24 @@ local function claim(id)
   give(task, now, spec)
 end
 
+-- The leases of all that is given begin now.
+local function lease()
+  local entries = {}
+  for _, id in ipairs(given) do
+    entries[#entries + 1], entries[#entries + 2] = us(now + args.lease), id
+  end
+  redis.call('ZADD', PREFIX .. 'leases', unpack(entries))
+end
+
 local given_key = PREFIX .. 'c:' .. args.worker
 local before = redis.pcall('GET', given_key)
 before = type(before) == 'string' and unpacked(before)
 if before and before.nonce == args.nonce then
   for _, id in ipairs(before.ids) do
     give_again(id)
+  end
+  if given[1] then
+    lease()
   end
   return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
 end
@@ -131,7 +141,8 @@ while lines[1] and #claims < args.count do
   end
 end
 if given[1] then
-  redis.call('HSETNX', PREFIX .. 'reclaiming', 'at', now)
+  lease()
+  redis.call('HSETNX', PREFIX .. 'reclaiming', 'at', us(now))
   redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
 end
 publish()

@@ -63,10 +63,15 @@ end
 
 local function check(entry)
   -- Most ids are new: this is a tenth of the work of loading.
-  if redis.call('EXISTS', PREFIX .. 't:' .. entry.id, PREFIX .. 'x:t:' .. entry.id) == 0 then
+  local story = 'h:' .. entry.id
+  if redis.call('EXISTS', PREFIX .. 't:' .. entry.id, PREFIX .. 'x:t:' .. entry.id, PREFIX .. story) == 0 then
+    found[story] = 'none'
     return { status = 'created' }
   end
-  local task = load(entry.id)
+  local task, absent = load(entry.id)
+  if absent == false then
+    return { status = 'created' }
+  end
   local spec = task and read_spec(entry.id)
   if not spec then
     return { status = 'damaged' }
@@ -115,7 +120,7 @@ for i, entry in ipairs(args.tasks) do
 end
 
 local function create(entry, create_us)
-  local due = entry.due or create_us + (entry.delay or 0)
+  local due, create_text = entry.due or create_us + (entry.delay or 0), us(create_us)
   local state = due > create_us and 'SCHEDULED' or 'QUEUED'
   local task = {
     id = entry.id, line = entry.line, priority = entry.priority or 0,
@@ -125,7 +130,7 @@ local function create(entry, create_us)
   redis.call('SET', PREFIX .. 's:' .. task.id, entry.spec)
   local event = { kind = 'state', state = state, begins = true, attempts = 0, due = task.due }
   emit(task, event)
-  local fields = { 'st', state, 'ln', task.line, 'ct', create_us, 'du', task.due, 'sq', 1, 'up', now }
+  local fields = { 'st', state, 'ln', task.line, 'ct', create_text, 'du', us(task.due), 'sq', 1, 'up', us(now) }
   if task.priority ~= 0 then
     fields[#fields + 1], fields[#fields + 2] = 'pr', task.priority
   end
@@ -135,11 +140,11 @@ local function create(entry, create_us)
   if entry.labels then
     fields[#fields + 1], fields[#fields + 2] = 'lb', 1
     for _, label in ipairs(entry.labels) do
-      redis.call('ZADD', label_index(label), create_us, task.id)
+      redis.call('ZADD', label_index(label), create_text, task.id)
     end
   end
   redis.call('HSET', PREFIX .. 't:' .. task.id, unpack(fields))
-  redis.call('ZADD', index(state, task.line), create_us, task.id)
+  redis.call('ZADD', index(state, task.line), create_text, task.id)
   count(task.line, 'enqueued')
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)

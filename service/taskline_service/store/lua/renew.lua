@@ -9,7 +9,7 @@ for i, claim in ipairs(args.claims) do
   local task, why = held(claim)
   if task then
     redis.call('ZREM', PREFIX .. 'leases', task.id)
-    redis.call('ZADD', PREFIX .. 'leases', now + args.lease, task.id)
+    redis.call('ZADD', PREFIX .. 'leases', us(now + args.lease), task.id)
     verdicts[i] = task.cancel and 'cancel' or 'held'
   else
     verdicts[i] = why
