@@ -599,7 +599,7 @@ async def test_a_batch_that_somebody_was_faster_than_is_completed_by_a_repeat(
     stack_with_tasks: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub, redis = stack_with_tasks.stub, stack_with_tasks.store.redis
-    requests = [Request(task_type="which", request_id=f"r-{i}") for i in range(100)]
+    requests = [Request(task_type="which", request_id=f"r-{i}") for i in range(350)]
     run_script, writes = redis.script, list[int]()
 
     async def script(name: str, prefix: bytes, args: dict[str, Any], **options: float) -> Any:
@@ -607,7 +607,7 @@ async def test_a_batch_that_somebody_was_faster_than_is_completed_by_a_repeat(
         if name == "enqueue" and not args["check_only"]:
             writes.append(len(args["tasks"]))
             if len(writes) == 1:  # all is checked, and the first step is written
-                await stub.Enqueue(Request(task_type="which", task_id="r-90"))
+                await stub.Enqueue(Request(task_type="which", task_id="r-290"))
         return reply
 
     monkeypatch.setattr(redis, "script", script)
@@ -621,13 +621,13 @@ async def test_a_batch_that_somebody_was_faster_than_is_completed_by_a_repeat(
     async def known() -> int:
         return (await stub.ListTasks(pb.ListTasksRequest())).total_size
 
-    assert await refused_at() == ("TASK_ALREADY_EXISTS", "90")
+    assert await refused_at() == ("TASK_ALREADY_EXISTS", "290")
     in_steps = await known()
-    assert in_steps == writes[0] + writes[2] + 1 == 81, "those before stay, and nothing after"
-    assert await refused_at() == ("TASK_ALREADY_EXISTS", "90")
+    assert in_steps == writes[0] + writes[2] + 1 == 201, "those before stay, and nothing after"
+    assert await refused_at() == ("TASK_ALREADY_EXISTS", "290")
     assert await known() == in_steps, "a repeat adds nothing while that entry is in it"
-    requests[90] = Request(task_type="which", request_id="r-90-b")
+    requests[290] = Request(task_type="which", request_id="r-290-b")
     answer = await stub.BatchEnqueue(pb.BatchEnqueueRequest(requests=requests))
 
     assert all(response.created for response in answer.responses)
-    assert await known() == 101
+    assert await known() == 351
