@@ -73,6 +73,7 @@ def run(
     logs.configure(log_level, who=who, as_json=log_as_json)
     try:
         shut_down_telemetry = telemetry.setup(name, metrics_listen=metrics_listen)
+        telemetry.decide()
     except BaseException:
         main.close()
         raise

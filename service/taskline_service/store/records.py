@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -108,12 +109,21 @@ def _span(value: int | None) -> timedelta | None:
     return None if value is None else from_us(value)
 
 
+@lru_cache(maxsize=1000)  # most tasks have that of their type
+def _policy(max_attempts: int, initial_us: int, max_us: int, multiplier: float) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=max_attempts,
+        initial_backoff=from_us(initial_us),
+        max_backoff=from_us(max_us),
+        backoff_multiplier=multiplier,
+    )
+
+
 def spec_from_blob(task_id: str, line: str, blob: bytes) -> TaskSpec:
     """What was enqueued, from s:<id>; without its input if only the first part was read."""
     first, task_input = from_blob(blob)
     fields = unpack(first)
     task_type, queue = split_line(line)
-    max_attempts, initial_backoff, max_backoff, multiplier = fields[b"p"]
     digest = fields.get(b"d", b"")
     return TaskSpec(
         id=task_id,
@@ -123,12 +133,7 @@ def spec_from_blob(task_id: str, line: str, blob: bytes) -> TaskSpec:
         priority=fields.get(b"i", 0),
         input=task_input,
         labels=_text_map(fields.get(b"l", {})),
-        retry_policy=RetryPolicy(
-            max_attempts=max_attempts,
-            initial_backoff=from_us(initial_backoff),
-            max_backoff=from_us(max_backoff),
-            backoff_multiplier=multiplier,
-        ),
+        retry_policy=_policy(*fields[b"p"]),
         execution_timeout=_span(fields.get(b"x")),
         queue_timeout=_span(fields.get(b"q")),
         result_ttl=_span(fields.get(b"k")),

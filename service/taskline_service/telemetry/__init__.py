@@ -6,7 +6,7 @@ embeds us, has installed an SDK.
 
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
 from taskline_service.telemetry.ends import task_failed
-from taskline_service.telemetry.instruments import observe_damage
+from taskline_service.telemetry.instruments import decide, observe_damage
 from taskline_service.telemetry.operations import send_operation
 from taskline_service.telemetry.propagation import (
     current_trace,
@@ -29,6 +29,7 @@ __all__ = [
     "conflated",
     "current_trace",
     "current_trace_id",
+    "decide",
     "enqueue_span",
     "inside",
     "observe_damage",

@@ -17,9 +17,43 @@ from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Tracer,
 
 from taskline_service.telemetry import names, queues
 
+class _Sdk:
+    """What is known of the SDK of this process."""
+
+    decided = False
+
+
+def decide() -> None:
+    """Whether there is an SDK, and which, is decided: nobody looks again in this process.
+
+    Looking takes time that small tasks and calls would notice.
+    """
+    _look_for_tracer.cache_clear()
+    _look_for_instruments.cache_clear()
+    _Sdk.decided = True
+
 
 def active_tracer() -> Tracer | None:
     """The tracer, or None while nobody has installed an SDK."""
+    if not _Sdk.decided:
+        _look_for_tracer.cache_clear()
+    return _look_for_tracer()
+
+
+def instruments() -> "Instruments | None":
+    """The instruments, or None while nobody has installed an SDK."""
+    if not _Sdk.decided:
+        _look_for_instruments.cache_clear()
+    return _look_for_instruments()
+
+
+def is_recording() -> bool:
+    """Whether anything is done with what is traced or measured."""
+    return active_tracer() is not None or instruments() is not None
+
+
+@lru_cache(maxsize=1)
+def _look_for_tracer() -> Tracer | None:
     provider = trace.get_tracer_provider()
     if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
         return None
@@ -48,8 +82,8 @@ class Instruments:
     conflated: Counter
 
 
-def instruments() -> Instruments | None:
-    """The instruments, or None while nobody has installed an SDK."""
+@lru_cache(maxsize=1)
+def _look_for_instruments() -> Instruments | None:
     return _instruments_of(metrics.get_meter_provider())
 
 

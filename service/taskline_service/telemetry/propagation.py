@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
 
 from taskline_service.telemetry.instruments import active_tracer
 from taskline_service.telemetry.well_formed import well_formed
@@ -47,7 +49,8 @@ def current_trace() -> dict[str, str]:
 def attempt_trace() -> dict[str, str]:
     """What a child process needs to go on with the present trace; empty if there is none."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    if otel_context.get_current():  # most tasks belong to none
+        propagate.inject(carrier)
     return carrier
 
 
@@ -76,9 +79,14 @@ def current_trace_id() -> str:
 
 def carrier_of(metadata: Metadata) -> dict[str, str]:
     """The trace context in `metadata`; empty unless it is a valid one."""
-    wanted = propagate.get_global_textmap().fields - {_NEVER_STORED}
+    wanted = _fields_of(propagate.get_global_textmap())
     carrier = {key: value for key, value in metadata if key in wanted and isinstance(value, str)}
     return well_formed(carrier) if trace_id_of(carrier) else {}
+
+
+@lru_cache(maxsize=1)
+def _fields_of(textmap: TextMapPropagator) -> set[str]:
+    return textmap.fields - {_NEVER_STORED}
 
 
 def context_of(carrier: Mapping[str, str]) -> Context:

@@ -1,15 +1,16 @@
 """What is traced and measured of a worker."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 from taskline_service.store.values import Failure
 from taskline_service.task import Claim, ErrorType
 from taskline_service.telemetry import ends, operations
 from taskline_service.telemetry.attempts import AttemptSpan, Outcome, attempt_span
+from taskline_service.telemetry.instruments import is_recording
 from taskline_service.telemetry.propagation import attempt_trace
-from taskline_service.worker.observer import AttemptObserver
+from taskline_service.worker.observer import UNOBSERVED_ATTEMPT, AttemptObserver
 from taskline_service.worker.outcomes import Outcome as Recorded
 
 
@@ -20,9 +21,14 @@ class WorkerTelemetry:
         """`worker` is its id."""
         self._worker = worker
 
-    @contextmanager
-    def attempt(self, claim: Claim) -> Iterator[AttemptObserver]:
+    def attempt(self, claim: Claim) -> AbstractContextManager[AttemptObserver]:
         """A span around an attempt."""
+        if not (claim.spec.trace or is_recording()):
+            return UNOBSERVED_ATTEMPT
+        return self._traced(claim)
+
+    @contextmanager
+    def _traced(self, claim: Claim) -> Iterator[AttemptObserver]:
         first_due_us = claim.create_us + claim.spec.scheduled_ahead // timedelta(microseconds=1)
         with attempt_span(claim, self._worker, first_schedule_us=first_due_us) as span:
             yield _Attempt(span)
