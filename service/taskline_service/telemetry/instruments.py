@@ -17,6 +17,7 @@ from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider, Tracer,
 
 from taskline_service.telemetry import names, queues
 
+
 class _Sdk:
     """What is known of the SDK of this process."""
 
