@@ -1,12 +1,14 @@
 """Calls to a server: deadlines, spans and errors, the same for every one of them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeVar
 
 import grpc
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from grpc import ChannelConnectivity
 
@@ -14,7 +16,7 @@ from taskline.v1.admin_service_pb2_grpc import AdminServiceStub
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client._channel import open_channel
 from taskline_client._status import translated
-from taskline_client._tracing import Tracing, tracing_to
+from taskline_client._tracing import Metadata, Tracing, tracing_to
 from taskline_client.errors import CallStatus, Unavailable
 
 Request = TypeVar("Request", bound=Message)
@@ -56,7 +58,7 @@ class Connection:
     ) -> Response:
         """One answer, within `timeout` or else the connection's own."""
         seconds = (timeout if timeout is not None else self.timeout).total_seconds()
-        with self._tracing.call(_method_name(request)) as metadata, translated():
+        with self.traced(request) as metadata:
             return await method(request, timeout=seconds, metadata=metadata)
 
     async def stream(
@@ -67,13 +69,22 @@ class Connection:
         wait_for_ready: bool | None = None,
     ) -> AsyncGenerator[Response, None]:
         """Answer after answer, without a deadline; closing it cancels the call."""
-        with self._tracing.call(_method_name(request)) as metadata, translated():
+        with self.traced(request) as metadata:
             call = method(request, metadata=metadata, wait_for_ready=wait_for_ready)
             try:
                 async for response in call:
                     yield response
             finally:
                 call.cancel()
+
+    @contextmanager
+    def traced(self, request: Message) -> Iterator[Metadata]:
+        """Surrounds the call with this request: its span, and the errors of this package.
+
+        What it gives is the metadata to send.
+        """
+        with self._tracing.call(_method_name(request.DESCRIPTOR)) as metadata, translated():
+            yield metadata
 
     async def check(self, *, within: timedelta, for_streams: bool = False) -> None:
         """Make sure that there is a server, without waiting for one to come up.
@@ -128,12 +139,12 @@ async def _answers(channel: grpc.aio.Channel) -> bool:
     return True
 
 
-def _method_name(request: Message) -> str:
+@cache
+def _method_name(descriptor: Descriptor) -> str:
     """ "package.Service/Method" of a request.
 
     The contract names each request after its method, and has one service per
     file; `buf lint` holds it to the first.
     """
-    descriptor = request.DESCRIPTOR
     (service,) = descriptor.file.services_by_name.values()
     return f"{service.full_name}/{descriptor.name.removesuffix('Request')}"

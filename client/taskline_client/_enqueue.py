@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
+from taskline_client._folding import Folding
 from taskline_client._requests import batches, enqueue_request
 from taskline_client.errors import CallFailed
 from taskline_client.handle import TaskHandle
@@ -14,10 +15,10 @@ from taskline_client.requests import EnqueueRequest
 R = TypeVar("R")
 
 
-async def enqueue_one(connection: Connection, request: EnqueueRequest[R]) -> TaskHandle[R]:
+async def enqueue_one(folding: Folding, request: EnqueueRequest[R]) -> TaskHandle[R]:
     """See TaskClient.enqueue."""
-    answer = await connection.call(connection.tasks.Enqueue, enqueue_request(request))
-    return _handle_from(connection, answer, request)
+    answer = await folding.enqueue(enqueue_request(request))
+    return _handle_from(folding.connection, answer, request)
 
 
 async def enqueue_batch(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import grpc
 from grpc import StatusCode
 
+from taskline.v1 import task_service_pb2 as service
 from taskline_client import errors
 from taskline_client.errors import CallFailed, CallStatus, FieldViolation
 
@@ -40,6 +41,9 @@ _BY_CODE: Mapping[StatusCode, type[CallFailed]] = {
 }
 
 
+_CODES: Mapping[int, StatusCode] = {code.value[0]: code for code in StatusCode}
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raises the errors of this package in place of gRPC's."""
@@ -53,6 +57,20 @@ def error_of(error: grpc.aio.AioRpcError) -> CallFailed:
     """The exception for a call's status."""
     status = _status_of(error)
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(error.code()) or CallFailed
+    return kind(status)
+
+
+def error_of_entry(failure: service.BatchEnqueueResponse.Failure) -> CallFailed:
+    """The exception for one entry of a batch, as if it had been a call of its own."""
+    code = _CODES.get(failure.code, StatusCode.UNKNOWN)
+    kind = _BY_REASON.get(failure.reason) or _BY_CODE.get(code) or CallFailed
+    status = CallStatus(
+        code=code.name,
+        reason=failure.reason,
+        message=failure.message,
+        metadata=dict(failure.metadata),
+        violations=tuple(FieldViolation(v.field, v.description) for v in failure.field_violations),
+    )
     return kind(status)
 
 

@@ -12,6 +12,7 @@ from taskline_client._convert_deployment import (
 )
 from taskline_client._deployment_calls import DeploymentCalls
 from taskline_client._enqueue import enqueue_batch, enqueue_one
+from taskline_client._folding import Folding
 from taskline_client._gather import Gathering
 from taskline_client._pages import page_from, pages
 from taskline_client._requests import list_request, watch_request
@@ -45,6 +46,7 @@ class TaskClient(Gathering, DeploymentCalls):
                 result and watching have limits of their own.
         """
         super().__init__(Connection(address, timeout=timeout))
+        self._folding = Folding(self._connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -108,7 +110,7 @@ class TaskClient(Gathering, DeploymentCalls):
             TypeError, ValueError: The arguments do not fit the function, or the input cannot
                 be written as JSON.
         """
-        return await enqueue_one(self._connection, EnqueueRequest(task, *args, **arguments))
+        return await enqueue_one(self._folding, EnqueueRequest(task, *args, **arguments))
 
     @overload
     async def run(
@@ -146,7 +148,7 @@ class TaskClient(Gathering, DeploymentCalls):
             up, leaves the task alone.
         """
         request: EnqueueRequest[Any] = EnqueueRequest(task, *args, **arguments)
-        return await (await enqueue_one(self._connection, request)).result()
+        return await (await enqueue_one(self._folding, request)).result()
 
     async def enqueue_many(self, requests: Iterable[EnqueueRequest[R]]) -> list[TaskHandle[R]]:
         """Hand over many tasks in few calls; the handles come in the same order.

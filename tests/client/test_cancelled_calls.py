@@ -55,11 +55,12 @@ async def watch(client: TaskClient) -> None:
         pass
 
 
-CALLS_OF_A_CLIENT: list[Callable[[TaskClient], Awaitable[Any]]] = [
-    lambda client: client.handle("t").result(),
-    lambda client: client.enqueue("demo.any", n=1),
-    watch,
-    lambda client: client.gather(client.handle("t")),
+# With how many calls of the server a batch of them makes: enqueues go together.
+CALLS_OF_A_CLIENT: list[tuple[Callable[[TaskClient], Awaitable[Any]], int]] = [
+    (lambda client: client.handle("t").result(), BATCH),
+    (lambda client: client.enqueue("demo.any", n=1), 4),
+    (watch, BATCH),
+    (lambda client: client.gather(client.handle("t")), BATCH),
 ]
 
 
@@ -68,14 +69,14 @@ async def test_ten_thousand_cancelled_calls_leave_no_task_and_no_memory_behind(
     connect: Connect,
 ) -> None:
     server = NeverAnswering()
-    client = await connect(GetResult=server.unary, Enqueue=server.unary, Watch=server.stream)
+    client = await connect(GetResult=server.unary, BatchEnqueue=server.unary, Watch=server.stream)
 
     async def cancelled(count: int) -> None:
         for batch in range(count // BATCH):
-            call = CALLS_OF_A_CLIENT[batch % len(CALLS_OF_A_CLIENT)]
+            call, calls = CALLS_OF_A_CLIENT[batch % len(CALLS_OF_A_CLIENT)]
             running = [asyncio.ensure_future(call(client)) for _ in range(BATCH)]
             if batch % 8 < 4:  # cancelled while the server is at it
-                await server.until_open(BATCH)
+                await server.until_open(calls)
             else:  # or before it has heard of them
                 await asyncio.sleep(0)
             for each in running:

@@ -1,5 +1,6 @@
 """Handing over tasks: what reaches the server."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,10 @@ from taskline_client import (
     EnqueueOptions,
     EnqueueRequest,
     InvalidInput,
+    LimitReached,
+    QueueFull,
     RetryPolicy,
+    TaskHandle,
     Unavailable,
 )
 from tests.client.conftest import Connect
@@ -215,3 +219,115 @@ async def test_no_server_is_unavailable(connect: Connect) -> None:
     async with TaskClient("127.0.0.1:1", timeout=timedelta(milliseconds=300)) as client:
         with pytest.raises(Unavailable):
             await client.enqueue("demo.any")
+
+
+# Several at once
+
+
+class Folded(Accepting):
+    """Answers the first call only when it is told to; so that others wait meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[list[service.EnqueueRequest]] = []
+
+    async def enqueue_alone(
+        self, request: service.EnqueueRequest, context: Context
+    ) -> service.EnqueueResponse:
+        self.calls.append([request])
+        return await self.enqueue(request, context)
+
+    async def enqueue_together(
+        self, request: service.BatchEnqueueRequest, context: Context
+    ) -> service.BatchEnqueueResponse:
+        assert request.allow_partial
+        self.calls.append(list(request.requests))
+        answer = service.BatchEnqueueResponse()
+        for index, entry in enumerate(request.requests):
+            response = answer.responses.add()
+            if entry.task_type == "full":
+                answer.failures.add(
+                    index=index, code=8, reason="QUEUE_FULL", message="it is full"
+                ).metadata["limit"] = "7"
+            elif entry.task_type == "wrong":
+                failure = answer.failures.add(index=index, code=3, reason="INVALID_INPUT")
+                failure.field_violations.add(field="input.n", description="is missing")
+            else:
+                response.CopyFrom(await self.enqueue(entry, context))
+        return answer
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        return {"Enqueue": self.enqueue_alone, "BatchEnqueue": self.enqueue_together}
+
+
+async def test_tasks_that_are_enqueued_at_once_go_in_few_calls(connect: Connect) -> None:
+    server = Folded()
+    client = await connect(**server.methods)
+
+    handles = await asyncio.gather(
+        *(client.enqueue("t", options=EnqueueOptions(task_id=f"t-{i}")) for i in range(120))
+    )
+
+    assert [handle.id for handle in handles] == [f"t-{i}" for i in range(120)]
+    assert [len(call) for call in server.calls] == [50, 50, 20]
+
+
+async def test_one_task_is_enqueued_by_itself(connect: Connect) -> None:
+    server = Folded()
+    client = await connect(**server.methods)
+
+    for _ in range(3):
+        await client.enqueue("t")
+
+    assert [len(call) for call in server.calls] == [1, 1, 1]
+
+
+async def test_each_of_several_has_its_own_error(connect: Connect) -> None:
+    client = await connect(**Folded().methods)
+
+    good, full, wrong, fine = await asyncio.gather(
+        *(client.enqueue(name) for name in ("good", "full", "wrong", "fine")),
+        return_exceptions=True,
+    )
+
+    assert isinstance(good, TaskHandle) and isinstance(fine, TaskHandle)
+    assert isinstance(full, QueueFull)
+    assert (full.status.code, full.status.metadata) == ("RESOURCE_EXHAUSTED", {"limit": "7"})
+    assert isinstance(wrong, InvalidInput)
+    assert [violation.field for violation in wrong.violations] == ["input.n"]
+
+
+async def test_two_requests_for_one_task_go_in_two_calls(connect: Connect) -> None:
+    server = Folded()
+    client = await connect(**server.methods)
+
+    same = EnqueueOptions(task_id="t", conflict_policy=ConflictPolicy.USE_EXISTING)
+    await asyncio.gather(*(client.enqueue("a", options=same) for _ in range(3)))
+
+    assert [len(call) for call in server.calls] == [1, 1, 1]
+
+
+async def test_a_call_that_fails_is_told_to_all_that_were_in_it(connect: Connect) -> None:
+    async def refuse_all(_: service.BatchEnqueueRequest, context: Context) -> None:
+        await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
+
+    client = await connect(BatchEnqueue=refuse_all)
+
+    outcomes = await asyncio.gather(
+        *(client.enqueue("t") for _ in range(3)), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [LimitReached] * 3
+    assert len(set(map(id, outcomes))) == 3
+
+
+async def test_who_gives_up_takes_nothing_from_the_others(connect: Connect) -> None:
+    client = await connect(**Folded().methods)
+
+    hasty, *others = [asyncio.create_task(client.enqueue("t")) for _ in range(3)]
+    await asyncio.sleep(0)
+    hasty.cancel()
+
+    assert all([handle.created for handle in await asyncio.gather(*others)])
+    assert hasty.cancelled()

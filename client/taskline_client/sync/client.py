@@ -88,7 +88,7 @@ class TaskClient(Gathering, DeploymentCalls):
         """
         # Made here: what the caller's models do, they do in the caller's thread.
         request: EnqueueRequest[Any] = EnqueueRequest(task, *args, **arguments)
-        return self._handle(self._portal.call(enqueue_one(self._client._connection, request)))
+        return self._handle(self._portal.call(enqueue_one(self._client._folding, request)))
 
     @overload
     def run(
