@@ -1,5 +1,6 @@
 """Client spans, as an SDK sees them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -87,3 +88,26 @@ async def test_a_stream_ends_its_span_when_it_is_left(
 
     (span,) = spans.get_finished_spans()
     assert span.attributes and span.attributes["rpc.response.status_code"] == "CANCELLED"
+
+
+async def test_tasks_that_go_in_one_call_keep_each_its_own_trace(
+    connect: Connect, spans: InMemorySpanExporter
+) -> None:
+    received = list[str]()
+
+    async def batch_enqueue(
+        request: service.BatchEnqueueRequest, _: Context
+    ) -> service.BatchEnqueueResponse:
+        received.extend(entry.trace_context["traceparent"] for entry in request.requests)
+        answers = [service.EnqueueResponse() for _ in request.requests]
+        return service.BatchEnqueueResponse(responses=answers)
+
+    client = await connect(BatchEnqueue=batch_enqueue)
+
+    await asyncio.gather(*(client.enqueue("demo.any") for _ in range(3)))
+
+    called = [span.context for span in spans.get_finished_spans() if "/Enqueue" in span.name]
+    assert [traceparent.split("-")[1:3] for traceparent in received] == [
+        [f"{context.trace_id:032x}", f"{context.span_id:016x}"] for context in called if context
+    ]
+    assert len(set(received)) == 3
