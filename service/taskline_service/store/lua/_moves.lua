@@ -3,20 +3,62 @@
 local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
 
+local coming, going = {}, {}
+
+-- Puts an id into an index or a line, or takes it out. The store is told by write_places(), of all
+-- that a call moves at once: one command for each key, and not for each task. Whatever reads such a
+-- key in the same call has that done before.
+local function put(key, score, id)
+  local here = coming[key]
+  if not here then
+    here = {}
+    coming[key] = here
+  end
+  here[id] = score
+end
+
+local function take(key, id)
+  if coming[key] then
+    coming[key][id] = nil
+  end
+  local here = going[key]
+  if not here then
+    here = {}
+    going[key] = here
+  end
+  here[#here + 1] = id
+end
+
+local function write_places()
+  for key, ids in pairs(going) do
+    redis.call('ZREM', key, unpack(ids))
+  end
+  for key, scores in pairs(coming) do
+    local entries = {}
+    for id, score in pairs(scores) do
+      entries[#entries + 1], entries[#entries + 2] = score, id
+    end
+    if entries[1] then
+      redis.call('ZADD', key, unpack(entries))
+    end
+  end
+  coming, going = {}, {}
+end
+
 -- Puts a task in another state, with any further fields, and tells its watchers.
 -- Nothing else sets `st` of a task that exists.
 local function move(task, state, event, ...)
   if not EDGES[task.state][state] then
     error(task.state .. ' -> ' .. state .. ': no such move')
   end
-  redis.call('ZREM', index(task.state, task.line), task.id)
+  take(index(task.state, task.line), task.id)
   if task.state == 'FAILED' then
     forget_failed(task)
   end
   count_move(task, state)
   event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
   emit(task, event)
-  redis.call('ZADD', index(state, task.line), task.create, task.id)
+  put(index(state, task.line), task.create, task.id)
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', us(now), ...)
   task.state = state
 end
@@ -26,7 +68,7 @@ local first_ready = {}
 -- Puts a QUEUED task into its line.
 local function put_ready(task)
   local score = task.due - task.priority * MINUTE_US
-  redis.call('ZADD', PREFIX .. 'q:' .. task.line, score, task.id)
+  put(PREFIX .. 'q:' .. task.line, score, task.id)
   first_ready[task.line] = math.min(first_ready[task.line] or score, score)
   if task.queue_timeout then
     redis.call('ZADD', PREFIX .. 'queue_timeouts', task.due + task.queue_timeout, task.id)
@@ -35,7 +77,7 @@ end
 
 -- Takes a QUEUED task out of its line.
 local function take_ready(task)
-  redis.call('ZREM', PREFIX .. 'q:' .. task.line, task.id)
+  take(PREFIX .. 'q:' .. task.line, task.id)
   if task.queue_timeout then
     redis.call('ZREM', PREFIX .. 'queue_timeouts', task.id)
   end
@@ -43,6 +85,7 @@ end
 
 -- Brings `ready` in step with what is first in the line now; returns that score, or nil.
 local function refresh(line)
+  write_places()
   local first = redis.call('ZRANGE', PREFIX .. 'q:' .. line, 0, 0, 'WITHSCORES')
   if first[1] then
     redis.call('ZADD', PREFIX .. 'ready', first[2], line)
@@ -71,7 +114,7 @@ local function finish(task, state, event, result_ttl, ...)
   else
     move(task, state, event, 'ea', us(now), 'xp', us(record_expire), ...)
   end
-  redis.call('ZADD', PREFIX .. 'retention', us(result_expire or record_expire), task.id)
+  put(PREFIX .. 'retention', us(result_expire or record_expire), task.id)
 end
 
 local function finish_with_error(task, state, error, traceback)
@@ -104,6 +147,7 @@ end
 
 -- A line is known as long as it has tasks.
 local function forget_if_empty(line)
+  write_places()
   for state in pairs(EDGES) do
     if redis.call('EXISTS', index(state, line)) == 1 then
       return
@@ -136,7 +180,8 @@ end
 -- Removes an ended task and everything about it; broken_label() has read its labels.
 local function remove(task)
   local id, here = task.id, index(task.state, task.line)
-  redis.call('ZREM', here, id)
+  take(here, id)
+  write_places()
   if redis.call('EXISTS', here) == 0 then
     forget_if_empty(task.line)
   end
@@ -167,6 +212,7 @@ end
 -- Ends every script that changes tasks: wakes workers, tells what happened, and writes down what
 -- is counted.
 local function publish()
+  write_places()
   local woken = {}
   for line, score in pairs(first_ready) do
     redis.call('ZADD', PREFIX .. 'ready', 'LT', score, line)

@@ -4,24 +4,33 @@
 
 need_log()
 need('leases', 'retention', 'failed_by')
-local verdicts = {}
+local verdicts, ending, leases = {}, {}, {}
 for i, outcome in ipairs(args.outcomes) do
   local task, why = held(outcome)
   local broken = task and broken_line(task, 'COMPLETED')
   if broken then
     why = because_of(broken)
+  elseif task and ending[task.id] then
+    why = 'repeated'
   elseif task then
-    local result = outcome.result
-    redis.call('ZREM', PREFIX .. 'leases', task.id)
-    redis.call('SET', PREFIX .. 'r:' .. task.id, result)
-    if task.cancel then
-      redis.call('DEL', PREFIX .. 'e:' .. task.id)  -- it finished first
-    end
-    finish(task, 'COMPLETED',
-      { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } },
-      outcome.result_ttl, 'rs', #result)
+    ending[task.id], leases[#leases + 1] = { task = task, outcome = outcome }, task.id
   end
   verdicts[i] = why or 'ok'
+end
+
+if leases[1] then
+  redis.call('ZREM', PREFIX .. 'leases', unpack(leases))
+end
+for _, id in ipairs(leases) do
+  local task, outcome = ending[id].task, ending[id].outcome
+  local result = outcome.result
+  redis.call('SET', PREFIX .. 'r:' .. id, result)
+  if task.cancel then
+    redis.call('DEL', PREFIX .. 'e:' .. id)  -- it finished first
+  end
+  finish(task, 'COMPLETED',
+    { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } },
+    outcome.result_ttl, 'rs', #result)
 end
 publish()
 return cmsgpack.pack(verdicts)

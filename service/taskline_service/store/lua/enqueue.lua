@@ -144,7 +144,7 @@ local function create(entry, create_us)
     end
   end
   redis.call('HSET', PREFIX .. 't:' .. task.id, unpack(fields))
-  redis.call('ZADD', index(state, task.line), create_text, task.id)
+  put(index(state, task.line), create_text, task.id)
   count(task.line, 'enqueued')
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)
