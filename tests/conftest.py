@@ -1,6 +1,7 @@
 """What all tests share: one real store for the run, and a Taskline of its own for each test."""
 
 import asyncio
+import os
 import secrets
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import settings
 from taskline_service.die_with_parent import wrapped
 from taskline_service.embedded.binary import find_server
 from taskline_service.fsck import check_store
-from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
+from taskline_service.store import Redis, TaskStore, opened, parse_redis_url
 from tests.census import remove_keys
 from tests.stack import Stack
 
@@ -53,15 +54,22 @@ async def _answers(url: str) -> None:
 async def store(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator[TaskStore]:
     """A store of its own; the test fails if it leaves anything there that must not be.
 
-    Tests that damage it on purpose say so: `@pytest.mark.damages_store`.
+    Tests that damage it on purpose say so: `@pytest.mark.damages_store`. It has as many partitions
+    as TASKLINE_TEST_PARTITIONS says, but one for tests that look at its keys, or at an order that
+    there is within a partition only: `@pytest.mark.one_partition`.
     """
-    async with Redis(parse_redis_url(redis_url)) as redis:
-        keys = Keys(f"test-{secrets.token_hex(4)}")
-        yield TaskStore(redis, keys)
-        report = await check_store(redis, keys)
-        await remove_keys(redis, keys)
-        if request.node.get_closest_marker("damages_store") is None:
-            assert report.clean, "\n".join(["the store is damaged:", *map(str, report.offences)])
+    partitions = int(os.environ.get("TASKLINE_TEST_PARTITIONS", "1"))
+    if request.node.get_closest_marker("one_partition") is not None:
+        partitions = 1
+    namespace = f"test-{secrets.token_hex(4)}"
+    async with opened(parse_redis_url(redis_url), namespace, partitions=partitions) as store:
+        yield store
+        for partition in store.partitions:
+            report = await check_store(partition.redis, partition.keys)
+            await remove_keys(partition.redis, partition.keys)
+            if request.node.get_closest_marker("damages_store") is None:
+                offences = map(str, report.offences)
+                assert report.clean, "\n".join(["the store is damaged:", *offences])
 
 
 @pytest.fixture

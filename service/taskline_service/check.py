@@ -17,7 +17,9 @@ from taskline_service.fsck import (
     check_store,
     loaded,
     repair_store,
+    repairs_of_all,
 )
+from taskline_service.store import TaskStore
 from taskline_service.store.scripted import DEFAULT_RECORD_TTL, DEFAULT_RESULT_TTL
 
 _CLEAN, _OFFENCES, _UNABLE = 0, 1, 6
@@ -45,16 +47,16 @@ async def _check(config: FsckConfig) -> int:
         process.store_at(
             url,
             config.namespace,
+            partitions=config.partitions,
+            decide=False,
             result_ttl=DEFAULT_RESULT_TTL,
             record_ttl=DEFAULT_RECORD_TTL,
             max_lost=config.max_lost,
         ) as (store, _),
     ):
-        if config.confirmed:
-            outcome = await repair_store(store.redis, store.keys, max_lost=config.max_lost)
-        else:
-            report = await check_store(store.redis, store.keys, max_lost=config.max_lost)
-            outcome = Repaired(0, (), report)
+        outcome = repairs_of_all(
+            [await _outcome_of(partition, config) for partition in store.partitions]
+        )
     if not outcome.report.keys and not outcome.mended_total:
         raise NoData(f"there is nothing of namespace {config.namespace} in the store")
     if config.output is ReportFormat.JSON:
@@ -62,6 +64,13 @@ async def _check(config: FsckConfig) -> int:
     else:
         print("\n".join(_to_lines(config, outcome)))
     return _CLEAN if outcome.report.clean else _OFFENCES
+
+
+async def _outcome_of(partition: TaskStore, config: FsckConfig) -> Repaired:
+    redis, keys = partition.redis, partition.keys
+    if config.confirmed:
+        return await repair_store(redis, keys, max_lost=config.max_lost)
+    return Repaired(0, (), await check_store(redis, keys, max_lost=config.max_lost))
 
 
 @asynccontextmanager

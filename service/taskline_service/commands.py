@@ -49,6 +49,14 @@ Namespace = Annotated[
         help="Keeps deployments in one store apart: 1-63 characters of [A-Za-z0-9_-].",
     ),
 ]
+Partitions = Annotated[
+    int,
+    typer.Option(
+        envvar="TASKLINE_PARTITIONS",
+        metavar="N",
+        help="Into how many partitions the namespace is divided; the first start decides for good.",
+    ),
+]
 Concurrency = Annotated[
     int,
     typer.Option(
@@ -202,6 +210,7 @@ def serve(
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
     concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
     lease: Lease = config.DEFAULT_LEASE_S,
     grace: Grace = config.DEFAULT_GRACE_S,
@@ -227,6 +236,7 @@ def serve(
             redis_url=redis_url,
             data_dir=data_dir,
             namespace=namespace,
+            partitions=partitions,
             workers=workers,
             concurrency=concurrency,
             lease_s=lease,
@@ -279,6 +289,7 @@ def worker(
     redis_url: RedisUrl = None,
     data_dir: DataDir = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
     concurrency: Concurrency = config.DEFAULT_CONCURRENCY,
     lease: Lease = config.DEFAULT_LEASE_S,
     grace: Grace = config.DEFAULT_GRACE_S,
@@ -312,6 +323,7 @@ def worker(
             redis_url=redis_url,
             data_dir=data_dir,
             namespace=namespace,
+            partitions=partitions,
             queues=queues,
             strict_order=strict_order,
             concurrency=concurrency,
@@ -348,6 +360,7 @@ def fsck(
         ),
     ] = None,
     namespace: Namespace = config.DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
     max_lost: MaxLost = config.DEFAULT_MAX_LOST,
     repair: Annotated[
         bool,
@@ -376,6 +389,7 @@ def fsck(
             data_dir=data_dir,
             snapshot=snapshot,
             namespace=namespace,
+            partitions=partitions,
             max_lost=max_lost,
             repair=repair,
             confirmed=yes,

@@ -55,6 +55,8 @@ class ServeConfig:
     reflection: bool
     store: StoreChoice
     namespace: str
+    # Into how many its tasks are divided.
+    partitions: int
     # Worker processes beside the server.
     workers: int
     # Tasks at once per worker process.
@@ -87,6 +89,7 @@ class ServeConfig:
         redis_url: str | None = None,
         data_dir: Path | None = None,
         namespace: str = DEFAULT_NAMESPACE,
+        partitions: int = 1,
         workers: int | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
         lease_s: float = DEFAULT_LEASE_S,
@@ -118,6 +121,7 @@ class ServeConfig:
             reflection=address.loopback if reflection is None else reflection,
             store=StoreChoice.parse(redis_url, data_dir),
             namespace=option_values.namespace(namespace),
+            partitions=option_values.partitions(partitions),
             workers=beside,
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
@@ -143,6 +147,8 @@ class WorkerConfig:
     tasks: str
     store: StoreChoice
     namespace: str
+    # Into how many its tasks are divided.
+    partitions: int
     queues: QueueChoice
     # Tasks at once.
     concurrency: int
@@ -171,6 +177,7 @@ class WorkerConfig:
         redis_url: str | None = None,
         data_dir: Path | None = None,
         namespace: str = DEFAULT_NAMESPACE,
+        partitions: int = 1,
         queues: str | None = None,
         strict_order: bool = False,
         concurrency: int = DEFAULT_CONCURRENCY,
@@ -196,6 +203,7 @@ class WorkerConfig:
             tasks=option_values.tasks(tasks),
             store=StoreChoice.parse(redis_url, data_dir),
             namespace=option_values.namespace(namespace),
+            partitions=option_values.partitions(partitions),
             queues=option_values.queues(queues, strict_order=strict_order),
             concurrency=option_values.at_least_one("--concurrency", concurrency),
             lease=option_values.span("--lease", lease_s, least=1),
@@ -220,6 +228,8 @@ class FsckConfig:
     # A file to look at instead of the store.
     snapshot: Path | None
     namespace: str
+    # Into how many its tasks are divided.
+    partitions: int
     # Workers that a task may lose before it fails.
     max_lost: int
     # Whether to tell how each offence can be mended, and whether to do it.
@@ -235,6 +245,7 @@ class FsckConfig:
         data_dir: Path | None = None,
         snapshot: Path | None = None,
         namespace: str = DEFAULT_NAMESPACE,
+        partitions: int = 1,
         max_lost: int = DEFAULT_MAX_LOST,
         repair: bool = False,
         confirmed: bool = False,
@@ -255,6 +266,7 @@ class FsckConfig:
             store=StoreChoice.parse(redis_url, data_dir),
             snapshot=snapshot,
             namespace=option_values.namespace(namespace),
+            partitions=option_values.partitions(partitions),
             max_lost=option_values.at_least_one("--max-lost", max_lost),
             repair=repair,
             confirmed=confirmed,

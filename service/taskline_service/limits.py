@@ -27,6 +27,8 @@ MAX_LOST = 3
 # How often a worker may vanish with a task that it gave a process of its own, before that counts.
 MAX_SPARED = 10
 
+# Of a namespace: each takes connections of every process, and a part of every resume token.
+MAX_PARTITIONS = 32
 # Pairs of a task type and a queue that have tasks. Lists and statistics go through all of them.
 MAX_LINES = 2000
 MAX_PAUSED_QUEUES = 1000

@@ -15,6 +15,7 @@ from taskline_service.limits import (
     LARGEST_MAX_INPUT_BYTES,
     LARGEST_MAX_RESULT_BYTES,
     LONGEST_SPAN,
+    MAX_PARTITIONS,
 )
 from taskline_service.names import QUEUE
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice, QueueOrder
@@ -176,6 +177,13 @@ def namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
         raise WrongOption("--namespace", f"{text!r} is not 1 to 63 characters of [A-Za-z0-9_-]")
     return text
+
+
+def partitions(count: int) -> int:
+    """Into how many partitions a namespace is divided."""
+    if not 1 <= count <= MAX_PARTITIONS:
+        raise WrongOption("--partitions", f"must be from 1 to {MAX_PARTITIONS}")
+    return count
 
 
 def workers(count: int | None, tasks: str | None) -> int:

@@ -19,11 +19,12 @@ from taskline_service.option_values import ListenAddress
 from taskline_service.store import (
     Directory,
     InvalidRedisUrl,
-    Keys,
-    Redis,
     RedisAddress,
     StoreInfo,
     TaskStore,
+    WrongPartitions,
+    check_partitions,
+    opened,
     parse_redis_url,
 )
 
@@ -41,7 +42,13 @@ class StoreTooOld(Exception):
 
 
 # What a person can mend is told in a line; anything else is a bug, and shown whole.
-_EXPECTED = (EmbeddedStoreError, InvalidRedisUrl, StoreTooOld, StoreUnavailable)
+_EXPECTED = (
+    EmbeddedStoreError,
+    InvalidRedisUrl,
+    StoreTooOld,
+    StoreUnavailable,
+    WrongPartitions,
+)
 
 
 def run(
@@ -209,34 +216,37 @@ async def store_at(
     record_ttl: timedelta,
     max_lost: int,
     max_queued: int = 0,
+    partitions: int = 1,
+    decide: bool = True,
 ) -> AsyncIterator[tuple[TaskStore, RedisAddress]]:
     """The store at a URL, after a look at what it is like.
+
+    With `decide`, a namespace that nobody has used before has this many partitions from now on.
 
     Raises:
         InvalidRedisUrl: The URL does not say where a store is.
         StoreUnavailable: Nobody answers there.
         StoreTooOld: It is older than Redis 6.2.
+        WrongPartitions: The namespace has another number of partitions.
     """
     address = parse_redis_url(url)
-    async with Redis(address) as redis:
-        store = TaskStore(
-            redis,
-            Keys(namespace),
-            result_ttl=result_ttl,
-            record_ttl=record_ttl,
-            max_lost=max_lost,
-            max_queued=max_queued,
-        )
-        telemetry.observe_damage(lambda: redis.damage.count)
-        _judge(await Directory(redis, store.keys).store_info(), address)
+    settings = {"result_ttl": result_ttl, "record_ttl": record_ttl, "max_lost": max_lost}
+    async with opened(
+        address, namespace, partitions=partitions, max_queued=max_queued, **settings
+    ) as store:
+        telemetry.observe_damage(lambda: store.damage.count)
+        servers = {partition.redis.where: partition for partition in store.partitions}
+        for where, partition in servers.items():
+            _judge(await Directory(partition.redis, partition.keys).store_info(), where)
+        await check_partitions(store, decide=decide)
         yield store, address
 
 
-def _judge(info: StoreInfo, address: RedisAddress) -> None:
+def _judge(info: StoreInfo, where: str) -> None:
     log.info(
         "store: %s at %s, append-only file: %s, eviction: %s",
         info.version_text,
-        address,
+        where,
         info.persistence or "unknown",
         info.eviction_policy or "unknown",
     )

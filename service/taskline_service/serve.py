@@ -12,7 +12,7 @@ from taskline_service.embedded import EmbeddedStore, ServerEnded
 from taskline_service.limits import PayloadSizes
 from taskline_service.load_tasks import load_tasks
 from taskline_service.rpc import PortTaken, RpcServer
-from taskline_service.store import Directory
+from taskline_service.store import directory_of
 from taskline_service.supervisor import (
     Supervisor,
     longest_silence,
@@ -57,6 +57,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
             process.store_at(
                 url,
                 config.namespace,
+                partitions=config.partitions,
                 result_ttl=config.result_ttl,
                 record_ttl=config.record_ttl,
                 max_lost=config.max_lost,
@@ -81,7 +82,7 @@ async def _serve(config: ServeConfig, tasks: TaskRegistry) -> int:
         )
         async with asyncio.TaskGroup() as group:
             upkeep = Upkeep(store, on_failed=telemetry.task_failed)
-            unserved = UnservedTypes(Directory(store.redis, store.keys))
+            unserved = UnservedTypes(directory_of(store))
             background = [group.create_task(loop.run()) for loop in (upkeep, unserved)]
             if embedded is not None:
                 background.append(group.create_task(_watch(embedded, supervisor)))

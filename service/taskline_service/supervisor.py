@@ -53,6 +53,7 @@ def worker_command(config: ServeConfig) -> tuple[str, ...]:
     command += ["--concurrency", str(config.concurrency)]
     command += ["--lease", str(config.lease.total_seconds())]
     command += ["--grace", str(config.grace.total_seconds())]
+    command += ["--partitions", str(config.partitions)]
     command += ["--max-queued", str(config.max_queued)]
     command += ["--max-input-size", str(config.max_input_size)]
     command += ["--max-result-size", str(config.max_result_size)]

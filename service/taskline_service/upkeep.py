@@ -6,7 +6,9 @@ Each step is idempotent and bounded, so any number of processes may take it at o
 import asyncio
 import contextlib
 import logging
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -41,9 +43,37 @@ class Upkeep:
         self, store: TaskStore, *, hold: timedelta = RECLAIM_HOLD, on_failed: OnFailed = _uncounted
     ) -> None:
         """`on_failed` is told the type and queue of each task that fails here, and why."""
+        self._partitions = [
+            _PartitionUpkeep(
+                partition, hold=hold, on_failed=on_failed, passes_per_look=len(store.partitions)
+            )
+            for partition in store.partitions
+        ]
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for partition in self._partitions:
+                group.create_task(partition.run())
+
+
+class _PartitionUpkeep:
+    """The upkeep of one partition.
+
+    What other processes schedule is looked for at every so many passes, so that many partitions
+    are not as much more work; leases at each.
+    """
+
+    def __init__(
+        self, store: TaskStore, *, hold: timedelta, on_failed: OnFailed, passes_per_look: int
+    ) -> None:
         self._store = store
         self._hold = hold
         self._on_failed = on_failed
+        self._passes_per_look = passes_per_look
+        self._passes = 0
+        # When something is due that is known of (monotonic).
+        self._due_at = 0.0
         self._nudged = asyncio.Event()
         # What this process schedules may be due soon.
         store.on_scheduled = self._nudged.set
@@ -52,9 +82,10 @@ class Upkeep:
         """Work until cancelled."""
         told = False
         while True:
+            nudged = self._nudged.is_set()
             self._nudged.clear()
             try:
-                pause = await self._pass()
+                pause = await self._pass(nudged=nudged)
                 told = False
             except TasklineError as error:  # whatever it is, it may pass, and tasks wait for this
                 log.log(
@@ -68,16 +99,21 @@ class Upkeep:
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
                     await self._nudged.wait()
 
-    async def _pass(self) -> float:
+    async def _pass(self, *, nudged: bool) -> float:
         """Do what is due; returns the seconds until something may be due again."""
-        waits = [
-            await self._mended(self._step(self._store.promote, "promoted")),
-            await self._mended(self._step(self._store.queue_timeout, "timed out in the queue")),
-            await self._mended(self._step(self._store.expire, "expired")),
-            await self._mended(self._reclaim()),
-        ]
-        known = [wait.total_seconds() for wait in waits if wait is not None]
-        return max(SHORTEST_PAUSE_S, min([LONGEST_PAUSE_S, *known]))
+        looks = self._passes % self._passes_per_look == 0
+        self._passes += 1
+        if looks or nudged or time.monotonic() >= self._due_at:
+            waits = [
+                await self._mended(self._step(self._store.promote, "promoted")),
+                await self._mended(self._step(self._store.queue_timeout, "timed out in the queue")),
+                await self._mended(self._step(self._store.expire, "expired")),
+            ]
+            known = [wait.total_seconds() for wait in waits if wait is not None]
+            self._due_at = time.monotonic() + min(known, default=math.inf)
+        again = await self._mended(self._reclaim())
+        longest = LONGEST_PAUSE_S if again is None else again.total_seconds()
+        return max(SHORTEST_PAUSE_S, min(LONGEST_PAUSE_S, longest, self._due_at - time.monotonic()))
 
     async def _mended(self, step: Awaitable[timedelta | None]) -> timedelta | None:
         """Take a step; one that is held up by a damaged key, later again."""

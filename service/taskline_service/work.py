@@ -56,6 +56,7 @@ async def _work(config: WorkerConfig, tasks: TaskRegistry, worker_id: str) -> in
     async with process.store_at(
         url,
         config.namespace,
+        partitions=config.partitions,
         result_ttl=config.result_ttl,
         record_ttl=config.record_ttl,
         max_lost=config.max_lost,

@@ -150,6 +150,11 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         Inv.KNOWN_KEY,
         "key i:SLEEPING:work:default",
     ),
+    "another number of partitions than there are": (
+        "SET partitions 3",
+        Inv.PARTITION,
+        "the number of partitions",
+    ),
     "a field that there is not": ("HSET t:queued zz 1", Inv.FIELDS, "task queued"),
     "a number that only scripts can read": ("HSET t:queued up 1e3", Inv.FIELDS, "task queued"),
     "a running task without a worker": ("HDEL t:running wo", Inv.FIELDS, "task running"),

@@ -147,7 +147,7 @@ async def test_a_watch_by_filter_shows_tasks_that_come_later(stack: Stack) -> No
     async def count() -> None: ...
 
     async with Terminal.running(stack.address, "watch", "--queue", "mail") as terminal:
-        while not stack.server._hub._selections:
+        while not all(hub._selections for hub in stack.server._hubs):
             await stack.store.redis.call(b"PING")
         await enqueue(stack, "text.count")
         async with stack.worker():

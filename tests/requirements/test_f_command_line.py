@@ -57,7 +57,7 @@ async def test_f3_2_a_wait_without_timeout_lasts_until_the_end(stack: Stack) -> 
     stack.tasks.task("never.run")(never_run)
     task = await enqueue(stack, "never.run")
     waiting = asyncio.create_task(taskline(stack.address, "result", task.id, "--wait"))
-    while not stack.server._hub.watched:
+    while not stack.server._hubs.watched:
         await stack.state(task.id)
     async with stack.worker():
         ended = await waiting

@@ -184,7 +184,7 @@ async def the_abandoned_task(stack: Stack, request: Any) -> Any:
     event = await run.read()
     assert isinstance(event, pb.TaskEvent)
     run.cancel()
-    while stack.server._hub.watched or stack.server._tasks._cancelling:
+    while stack.server._hubs.watched or stack.server._tasks._cancelling:
         await stack.state(event.task_id)
     return await stack.state(event.task_id)
 

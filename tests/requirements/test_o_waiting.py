@@ -125,7 +125,7 @@ async def test_o8_a_caller_that_goes_away_leaves_nothing_behind(stack: Stack) ->
     @stack.tasks.task("never.run")
     async def never_run() -> None: ...
 
-    hub = stack.server._hub
+    hub = stack.server._hubs
     task = await enqueue(stack, "never.run")
     call = stack.stub.GetResult(service.GetResultRequest(task_id=task.id, wait=True))
     async with asyncio.timeout(5):

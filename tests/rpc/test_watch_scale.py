@@ -80,7 +80,7 @@ async def test_however_many_wait_for_a_result_they_cost_one_subscription(stack: 
             waits += [stub.GetResult(request) for _ in range(PER_CHANNEL)]
         # Each has its mailbox, and none has an answer.
         async with asyncio.timeout(30):
-            while len(stack.server._hub._mailboxes.get(b"t", ())) < STRESS_WAITS:
+            while len(stack.server._hubs.of("t")._mailboxes.get(b"t", ())) < STRESS_WAITS:
                 await stack.stub.GetTask(pb.GetTaskRequest(task_id="t"))
         assert await subscriptions(stack) == 1
         answered = sum(wait.done() for wait in waits)

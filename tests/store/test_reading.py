@@ -344,5 +344,6 @@ async def test_a_list_tells_up_to_where_it_has_seen(store: TaskStore) -> None:
 
     page = await store.list(ListQuery(), count=10)
 
-    assert (empty.tasks, empty.total, empty.more, empty.revision) == ([], 0, False, 0)
-    assert page.revision == page.tasks[0].revision == (await store.get("a")).revision == 1
+    assert (empty.tasks, empty.total, empty.more, empty.revisions) == ([], 0, False, (0,))
+    assert page.tasks[0].revision == (await store.get("a")).revision == 1
+    assert page.revisions == (1,)

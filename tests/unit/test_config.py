@@ -30,6 +30,7 @@ def test_serve_without_options_listens_on_loopback_with_an_embedded_store(
         reflection=True,
         store=StoreChoice(redis_url=None, data_dir=tmp_path),
         namespace="default",
+        partitions=1,
         workers=0,
         concurrency=10,
         lease=timedelta(seconds=30),

@@ -2,7 +2,7 @@
 
 from taskline_service.fsck.check import check_store
 from taskline_service.fsck.invariants import Invariant
-from taskline_service.fsck.repair import Repaired, repair_store
+from taskline_service.fsck.repair import Repaired, repair_store, repairs_of_all
 from taskline_service.fsck.report import Offence, Report
 from taskline_service.fsck.snapshot import SnapshotUnreadable, loaded
 
@@ -15,4 +15,5 @@ __all__ = [
     "check_store",
     "loaded",
     "repair_store",
+    "repairs_of_all",
 ]

@@ -11,6 +11,7 @@ from taskline_service.fsck.failures import Recount, Restless
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.lines import judge_line, judge_log, judge_task_type
 from taskline_service.fsck.members import judge_member
+from taskline_service.fsck.partitions import judge_number, judge_partition
 from taskline_service.fsck.records import judge_task
 from taskline_service.fsck.report import Findings, Offence, Report, shown
 from taskline_service.fsck.scanning import Scanner, all_of
@@ -77,7 +78,13 @@ class Check:
             async for offence in self._judge_keys(names):
                 self._misindexed |= offence.invariant is Invariant.STATE_INDEX
                 yield offence
-        for part in (self._judge_lines, self._judge_types, self._judge_log, self._judge_failures):
+        for part in (
+            self._judge_lines,
+            self._judge_types,
+            self._judge_log,
+            self._judge_failures,
+            self._judge_partitions,
+        ):
             async for offence in part():
                 yield offence
 
@@ -104,6 +111,7 @@ class Check:
             if task.attempts_kept:
                 self._retried.append(task.id)
             yield from judge_task(task, max_lost=self._max_lost)
+            yield from judge_partition(task.id, self._keys)
 
     async def _judge_lines(self) -> AsyncIterator[Offence]:
         known = await all_of(self._scanner.members_of_set(b"lines"))
@@ -122,6 +130,10 @@ class Check:
 
     async def _judge_log(self) -> AsyncIterator[Offence]:
         async for offence in self._judge("log", [b""], judge_log):
+            yield offence
+
+    async def _judge_partitions(self) -> AsyncIterator[Offence]:
+        for offence in judge_number(await self._scanner.text(b"partitions"), self._keys):
             yield offence
 
     async def _judge_failures(self) -> AsyncIterator[Offence]:

@@ -48,7 +48,7 @@ _FAMILIES = (
     _family("lines|paused", "set"),
     _family("types|failed_by|reclaiming", "hash"),
     _family("x:[tsregah]:.+", None, life=30 * 86_400),
-    _family("rev", "string"),
+    _family("rev|partitions", "string"),
     _family("log", "stream"),
     # A worker that lives writes it again every few seconds.
     _family("w:.+", "string", life=60),

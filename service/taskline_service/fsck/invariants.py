@@ -28,6 +28,9 @@ class Invariant(Enum):
     SEQUENCE = "No event of a task has a higher number than its record knows."
     HISTORY = "The last event that is kept of a task is the one that its record names."
 
+    PARTITION = (
+        "A task is in the partition of its id, of as many as there are, which the first one knows."
+    )
     PLACE = "A task is in the one line, due list, lease list or retention that its state asks for."
     QUEUE_TIMEOUT = "Exactly the QUEUED tasks with a queue timeout are listed for it."
     STATE_INDEX = "A task is in the index of its state and line, by creation time, and in no other."

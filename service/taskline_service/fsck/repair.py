@@ -1,11 +1,12 @@
 """Mends what can be mended without a guess: every repair follows from what else is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taskline_service.errors import StoreDamaged
 from taskline_service.fsck.check import TOLD, Check
 from taskline_service.fsck.facts import Inspector
-from taskline_service.fsck.report import Findings, Offence, Report
+from taskline_service.fsck.report import Findings, Offence, Report, of_all
 from taskline_service.limits import MAX_LOST
 from taskline_service.store import Keys, Redis, StoreError
 
@@ -22,6 +23,15 @@ class Repaired:
     mended: tuple[Offence, ...]
     # Of the check after it.
     report: Report
+
+
+def repairs_of_all(parts: Sequence[Repaired], *, told: int = TOLD) -> Repaired:
+    """One outcome for the partitions of a namespace."""
+    return Repaired(
+        sum(part.mended_total for part in parts),
+        tuple(offence for part in parts for offence in part.mended)[:told],
+        of_all([part.report for part in parts], told=told),
+    )
 
 
 async def repair_store(

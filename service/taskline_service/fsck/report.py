@@ -1,5 +1,6 @@
 """What a check found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from taskline_service.fsck.facts import Repair
@@ -39,6 +40,18 @@ class Report:
     def clean(self) -> bool:
         """Whether every invariant holds."""
         return not self.total
+
+
+def of_all(reports: Sequence[Report], *, told: int) -> Report:
+    """One report of the partitions of a namespace."""
+    return Report(
+        tasks=sum(report.tasks for report in reports),
+        keys=sum(report.keys for report in reports),
+        set_apart=sum(report.set_apart for report in reports),
+        total=sum(report.total for report in reports),
+        offences=tuple(offence for report in reports for offence in report.offences)[:told],
+        undecided=tuple(text for report in reports for text in report.undecided),
+    )
 
 
 class Findings:

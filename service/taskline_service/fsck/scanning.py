@@ -54,6 +54,16 @@ class Scanner:
         async for page in self._pages(b"SSCAN", self._prefix + name):
             yield page
 
+    async def text(self, name: bytes) -> bytes | None:
+        """What a string has, if there is one."""
+        try:
+            found: bytes | None = await self._redis.call(b"GET", self._prefix + name)
+        except StoreError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return None
+        return found
+
     async def _pages(
         self, command: bytes, *key: bytes, match: bytes | None = None
     ) -> AsyncIterator[list[bytes]]:

@@ -29,7 +29,6 @@ else:
     Context = Any
 
 DEFAULT_PAGE_SIZE = 100
-PARTITIONS = 1
 _NOT_ENDED = frozenset(TaskState) - TERMINAL_STATES
 
 
@@ -64,7 +63,7 @@ class AdminServicer(AdminServiceServicer):
             store_persistence=info.persistence,
             store_eviction_policy=info.eviction_policy,
             store_latency=duration(info.latency),
-            partitions=PARTITIONS,
+            partitions=len(self._store.partitions),
             max_input_size=self._sizes.max_input,
             max_result_size=self._sizes.max_result,
             max_wait=duration(self._longest_wait),

@@ -44,6 +44,11 @@ class FilterWatch:
         # Up to where the log has been read; None while the mailbox has everything.
         self._log_read: int | None = None
 
+    @property
+    def token(self) -> str:
+        """Where it has come to."""
+        return self._course.token(self._telling.pacing)
+
     async def events(
         self, *, resume_token: str = "", on_begun: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[pb.TaskEvent, None]:

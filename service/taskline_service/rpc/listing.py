@@ -56,8 +56,12 @@ def page_to_pb(
     if after is not None:
         response.next_page_token = tokens.page_token(_list_of(request), *after)
     if not request.page_token and _can_be_watched(request.filter):
-        response.resume_token = tokens.filter_token(
-            Selection.of(request.filter).subscription, tokens.FilterPosition(page.revision)
+        subscription = Selection.of(request.filter).subscription
+        response.resume_token = tokens.joined(
+            [
+                tokens.filter_token(subscription, tokens.FilterPosition(revision))
+                for revision in page.revisions
+            ]
         )
     return response
 

@@ -29,7 +29,7 @@ from taskline_service.rpc.interceptor import RpcInterceptor
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.reflection import add_reflection
 from taskline_service.rpc.task_servicer import TaskServicer
-from taskline_service.store import Directory, EventHub, RedisAddress, TaskStore, answered_by
+from taskline_service.store import EventHubs, RedisAddress, TaskStore, answered_by, directory_of
 from taskline_service.tasks import TaskRegistry
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,9 @@ class RpcServer:
             longest_wait: How long GetResult waits at most.
         """
         self._store = store
-        self._directory = Directory(store.redis, store.keys)
+        self._directory = directory_of(store)
         self._lifetime = Lifetime()
-        self._hub = EventHub(store.redis, address, store.keys)
+        self._hubs = EventHubs(store, address)
         self._catalog = TaskCatalog(self._directory, tasks)
         self._health = Health(SERVICE_NAMES)
         self._interceptor = RpcInterceptor()
@@ -111,7 +111,7 @@ class RpcServer:
         self._reflection = reflection
         self._tasks = TaskServicer(
             store,
-            self._hub,
+            self._hubs,
             self._catalog,
             self._lifetime,
             sizes=sizes,
@@ -144,11 +144,11 @@ class RpcServer:
         except RuntimeError as error:
             raise PortTaken(f"cannot listen on {host_and_port}: is the port in use?") from error
         async with asyncio.TaskGroup() as group:
-            loops = [self._hub.run(), self._catalog.run(), self._watch_store()]
+            loops = [self._hubs.run(), self._catalog.run(), self._watch_store()]
             background = [group.create_task(loop) for loop in loops]
             await self._catalog.published()
             # Whoever waits for a task, from the first call on, is told of its end.
-            await self._hub.listening()
+            await self._hubs.listening()
             await self._server.start()
             try:
                 with telemetry.observed_queues(self._directory.all_queues):

@@ -19,7 +19,7 @@ from taskline_service.rpc.downloading import expired
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.waiting import outcome
-from taskline_service.store import Directory, EventHub, RedisAddress, TaskStore
+from taskline_service.store import EventHubs, RedisAddress, TaskStore, directory_of
 from taskline_service.store.values import EnqueueStatus
 from taskline_service.task import TaskState
 from taskline_service.tasks import TaskRegistry
@@ -37,15 +37,15 @@ class SubtaskAnswers:
     ) -> None:
         self._store = store
         self._max_input_size = max_input_size
-        self._catalog = TaskCatalog(Directory(store.redis, store.keys), tasks)
-        self._hub = EventHub(store.redis, address, store.keys)
+        self._catalog = TaskCatalog(directory_of(store), tasks)
+        self._hubs = EventHubs(store, address)
         self._lifetime = Lifetime()
         self._awaited = asyncio.Event()
 
     async def run(self) -> None:
         """Listen for the ends of tasks, once somebody waits for one; until cancelled."""
         await self._awaited.wait()
-        await self._hub.run()
+        await self._hubs.run()
 
     async def answer(self, question: Question, trace: Mapping[str, str]) -> Answer:
         """Do what is asked; a store that is away is waited for."""
@@ -85,14 +85,14 @@ class SubtaskAnswers:
         clock = asyncio.get_running_loop().time
         over_at = None if question.seconds is None else clock() + question.seconds
         self._awaited.set()
-        await self._hub.listening()
+        await self._hubs.listening()
         longest = LONGEST_WAIT.total_seconds()
         while True:
             wait = longest if over_at is None else min(max(over_at - clock(), 0.0), longest)
             task, result = await until_stored(
                 lambda: outcome(
                     self._store,
-                    self._hub,
+                    self._hubs.of(question.task_id),
                     self._lifetime,
                     question.task_id,
                     wait=wait,  # noqa: B023

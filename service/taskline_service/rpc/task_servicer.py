@@ -7,7 +7,7 @@ the contract.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
@@ -32,16 +32,14 @@ from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_p
 from taskline_service.rpc.enqueueing import new_task
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.rpc.filter_selection import Selection
-from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.fitting import that_fit
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import json_bytes_to_payload
 from taskline_service.rpc.places import Places
-from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions, options_of
-from taskline_service.rpc.watching import WatchStream
-from taskline_service.store import EventHub, Folding, TaskStore, answered_by
+from taskline_service.rpc.watch_streams import WatchStreams
+from taskline_service.store import ByPartition, EventHubs, Folding, TaskStore, answered_by
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
 
@@ -63,7 +61,7 @@ class TaskServicer(TaskServiceServicer):
     def __init__(
         self,
         store: TaskStore,
-        hub: EventHub,
+        hubs: EventHubs,
         catalog: TaskCatalog,
         lifetime: Lifetime,
         *,
@@ -71,13 +69,14 @@ class TaskServicer(TaskServiceServicer):
         longest_wait: timedelta,
     ) -> None:
         self._store = store
-        self._folding = Folding(store)
-        self._hub = hub
+        # Each for the tasks of one partition, so that one that is away holds up no other.
+        self._folding = ByPartition(Folding(store) for _ in store.partitions)
+        self._hubs = hubs
         self._catalog = catalog
         self._lifetime = lifetime
         self._sizes = sizes
         self._longest_wait = longest_wait
-        self._messages = EventMessages(store)
+        self._streams = WatchStreams(store, hubs, lifetime)
         self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -109,7 +108,7 @@ class TaskServicer(TaskServiceServicer):
         async def begin() -> Task:
             return await task_of(self._store, *await self._enqueue(new))
 
-        stream = self._stream([new.spec.id], options)
+        stream = self._streams.of_task(new.spec.id, options)
         try:
             with telemetry.watching():
                 async with aclosing(stream.events(begin=begin)) as events:
@@ -127,7 +126,7 @@ class TaskServicer(TaskServiceServicer):
         ) as trace:
             new = replace(new, spec=replace(spec, trace=trace))
             with telemetry.send_operation([spec.queue]):
-                outcome = await self._folding.enqueue(new)
+                outcome = await self._folding.of(spec.id).enqueue(new)
         return new, outcome
 
     def _cancel_later(self, task_id: str) -> None:
@@ -166,7 +165,7 @@ class TaskServicer(TaskServiceServicer):
             remaining=context.time_remaining(),
         )
         task, result = await waiting.outcome(
-            self._store, self._hub, self._lifetime, task_id, wait=wait or 0.0
+            self._store, self._hubs.of(task_id), self._lifetime, task_id, wait=wait or 0.0
         )
         _tell_of_result(task)
         response = pb.GetResultResponse(task=task_to_pb(task))
@@ -207,22 +206,10 @@ class TaskServicer(TaskServiceServicer):
             if request.HasField("filter"):
                 follow = self._watch_filter(request, options, context)
             else:
-                follow = self._watch_tasks(request, options)
+                follow = self._streams.of_tasks(request.task_ids, options, request.resume_token)
             async with aclosing(follow) as events:
                 async for event in events:
                     yield event
-
-    def _watch_tasks(
-        self, request: pb.WatchRequest, options: WatchOptions
-    ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
-        if request.resume_token:  # a wrong one is told even if a task is gone
-            tokens.resume_position(request.resume_token, tokens.subscription(set(request.task_ids)))
-        return self._stream(request.task_ids, options).events(resume_token=request.resume_token)
-
-    def _stream(self, task_ids: Sequence[str], options: WatchOptions) -> WatchStream:
-        return WatchStream(
-            self._store, self._hub, self._lifetime, self._messages, task_ids, options=options
-        )
 
     def _watch_filter(
         self, request: pb.WatchRequest, options: WatchOptions, context: Context
@@ -230,15 +217,9 @@ class TaskServicer(TaskServiceServicer):
         async def tell() -> None:  # from here on the caller misses nothing
             await context.send_initial_metadata(())
 
-        stream = FilterWatch(
-            self._store,
-            self._hub,
-            self._lifetime,
-            self._messages,
-            Selection.of(request.filter),
-            options=options,
+        return self._streams.of_filter(
+            Selection.of(request.filter), options, request.resume_token, tell
         )
-        return stream.events(resume_token=request.resume_token, on_begun=tell)
 
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context

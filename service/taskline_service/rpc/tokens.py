@@ -40,6 +40,25 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
+def joined(tokens: Sequence[str]) -> str:
+    """The resume token of a watch over several partitions, from those of its parts."""
+    return ".".join(tokens)
+
+
+def parts(token: str, count: int) -> list[str]:
+    """The tokens that it was joined from, in their order; of none, none for each part.
+
+    Raises:
+        ResumeTokenInvalid: It is of a watch with another number of parts.
+    """
+    if not token:
+        return [""] * count
+    found = token.split(".", count)
+    if len(found) != count or not all(found):
+        raise ResumeTokenInvalid(_NO_RESUME_TOKEN)
+    return found
+
+
 def subscription(task_ids: Iterable[str]) -> bytes:
     """What a watch of these tasks is recognised by, in whatever order they are named."""
     return _digest("\n".join(sorted(task_ids)))

@@ -15,22 +15,35 @@ from taskline_service.store.directory import (
 from taskline_service.store.events import EventHub, Mailbox
 from taskline_service.store.folding import Folding
 from taskline_service.store.keys import Keys
+from taskline_service.store.partitioned import (
+    ByPartition,
+    EventHubs,
+    PartitionedStore,
+    WrongPartitions,
+    at_once,
+    check_partitions,
+    directory_of,
+    opened,
+)
 from taskline_service.store.redis import Redis, Subscription, answered_by
 from taskline_service.store.scripted import new_call
 from taskline_service.store.store import TaskStore
 
 __all__ = [
+    "ByPartition",
     "Directory",
     "Emitted",
     "End",
     "Event",
     "EventHub",
+    "EventHubs",
     "Folding",
     "Gap",
     "InvalidRedisUrl",
     "Keys",
     "Logged",
     "Mailbox",
+    "PartitionedStore",
     "QueueInfo",
     "Redis",
     "RedisAddress",
@@ -40,7 +53,12 @@ __all__ = [
     "Subscription",
     "TaskStore",
     "WorkerInfo",
+    "WrongPartitions",
     "answered_by",
+    "at_once",
+    "check_partitions",
+    "directory_of",
     "new_call",
+    "opened",
     "parse_redis_url",
 ]

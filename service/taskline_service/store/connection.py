@@ -26,6 +26,9 @@ CONNECT_TIMEOUT_S = 2.0
 # Errors that pass by themselves, by the first word of the answer: the server is loading, or
 # busy, or its disk is full,
 _PASSING = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"})
+# or its keys are on their way to another node of a cluster. Nobody follows them there before all
+# have arrived: a script that found some of them only would take the others for gone.
+_ON_THE_WAY = frozenset({"ASK"})
 # or it has become a replica, or is about to.
 _DEMOTED = frozenset({"READONLY", "NOREPLICAS", "UNBLOCKED"})
 # What lua/_soundness.lua raises, however the server wraps it.
@@ -44,16 +47,31 @@ class NoWrites(StoreUnavailable):
     """The server takes no writes from us, as its part changed; another may have its part."""
 
 
+class Moved(StoreUnavailable):
+    """The keys are on another node of the cluster, `node`; nothing was done."""
+
+    node = ""
+
+    @classmethod
+    def to(cls, node: str) -> "Moved":
+        """To HOST:PORT; without a host, of the same host."""
+        moved = cls(f"the store has the keys on another node now ({node})")
+        moved.node = node
+        return moved
+
+
 def error_from(reply: Exception) -> TasklineError:
     """What an error reply of Redis means to us."""
     text = str(reply)
     word = text.split(" ", 1)[0]
     if word == "NOSCRIPT":
         return NoScript(text)
+    if word == "MOVED":
+        return Moved.to(text.split(" ")[2])
     # 6.2 wraps what happens in a script: "ERR Error running script …: -OOM command not …".
     if word == "OOM" or "-OOM " in text:
         return StoreFull("the store is out of memory")
-    for kind, words in ((StoreUnavailable, _PASSING), (NoWrites, _DEMOTED)):
+    for kind, words in ((StoreUnavailable, _PASSING | _ON_THE_WAY), (NoWrites, _DEMOTED)):
         for known in words:
             if word == known or f"-{known} " in text:
                 return kind(f"the store does not take commands now ({known})")

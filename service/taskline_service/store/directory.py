@@ -69,7 +69,7 @@ class StoreInfo:
 
 
 class Directory:
-    """Task types, workers and queues of one namespace."""
+    """Task types, workers and queues of one namespace, as far as one partition has them."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
@@ -184,12 +184,24 @@ class Directory:
 
     async def unserved_types(self) -> frozenset[str]:
         """Task types that have waiting tasks, but no live worker that knows them."""
-        lines = await self._redis.call(b"ZRANGE", self._keys.ready, b"0", str(_LINES_LOOKED_AT))
-        waiting = {split_line(line.decode())[0] for line in lines}
+        waiting = await self.waiting_types()
         served = {
             name for w in await self.workers(count=_WORKERS_LOOKED_AT) for name in w.task_types
         }
-        return frozenset(waiting - served)
+        return waiting - served
+
+    async def waiting_types(self) -> frozenset[str]:
+        """Task types that have waiting tasks."""
+        lines = await self._redis.call(b"ZRANGE", self._keys.ready, b"0", str(_LINES_LOOKED_AT))
+        return frozenset(split_line(line.decode())[0] for line in lines)
+
+    async def partitions(self, wanted: int | None = None) -> int | None:
+        """How many partitions the namespace has, as the first who wanted some has decided.
+
+        None if nobody has. To be asked of the first partition.
+        """
+        known: int | None = await self._script("partitions", wanted=wanted)
+        return known
 
     async def store_info(self) -> StoreInfo:
         """Ask the store about itself; measures one round trip."""

@@ -1,20 +1,37 @@
 """The name of every Redis key and channel, in one place; lua/_prelude.lua says what each holds."""
 
+import zlib
 from dataclasses import dataclass
+from typing import Self
 
-PARTITION = 0
+
+def partition_of(task_id: str, partitions: int) -> int:
+    """Which of so many partitions a task is in: the same for everybody, and for ever."""
+    return zlib.crc32(task_id.encode()) % partitions if partitions > 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Names of the keys of one namespace, as bytes."""
+    """Names of the keys of one partition of a namespace, as bytes."""
 
     namespace: str
+    # From 0, and how many there are.
+    partition: int = 0
+    partitions: int = 1
+
+    @classmethod
+    def of_all(cls, namespace: str, partitions: int) -> list[Self]:
+        """Those of every partition."""
+        return [cls(namespace, partition, partitions) for partition in range(partitions)]
 
     @property
     def prefix(self) -> bytes:
         """What all of them start with; its hash tag keeps them in one slot."""
-        return f"taskline:{{{self.namespace}.{PARTITION}}}:".encode()
+        return f"taskline:{{{self.namespace}.{self.partition}}}:".encode()
+
+    def hold(self, task_id: str) -> bool:
+        """Whether a task belongs in this partition."""
+        return partition_of(task_id, self.partitions) == self.partition
 
     @property
     def log(self) -> bytes:

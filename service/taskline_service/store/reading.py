@@ -1,7 +1,8 @@
 """Tasks as they are, and what is told of all of them."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
@@ -125,6 +126,15 @@ class Reading(Scripted):
             raise TaskNotFound(task_id)
         return task_from_record(record, reply[b"rev"]), record.get(b"result")
 
+    async def waiting(self, queues: Collection[str]) -> Counter[str]:
+        """How many tasks wait for a worker on each of these queues."""
+        lines, counts = await known_lines(self.redis, self.keys, queues=queues), Counter[str]()
+        for step in in_steps(lines, indexes=len(TaskState)):
+            told = await self._script("on_lines", {"lines": [*step]})
+            for line, on_line in zip(step, told, strict=True):
+                counts[split_line(line)[1]] += on_line[b"queued"]
+        return counts
+
     async def list(self, query: ListQuery, *, count: int) -> TaskPage:
         """One page of tasks by creation time, and how many match in all.
 
@@ -144,7 +154,7 @@ class Reading(Scripted):
             tasks += [task for task in read if task is not None]
             after = heads.after
             if after is None or len(read) < wanted or len(tasks) == count:
-                return TaskPage(tasks, first.total, after is not None, first.revision, after)
+                return TaskPage(tasks, first.total, after is not None, (first.revision,), after)
             step = replace(query, after=after)
 
     async def _heads(self, query: ListQuery, lines: Sequence[str], count: int) -> Heads:
@@ -160,6 +170,12 @@ class Reading(Scripted):
         All of it is from the same instant, unless there are more lines or queues than one call
         may look at.
         """
+        return stats_from_replies(await self.stats_replies(window, queues))
+
+    async def stats_replies(
+        self, window: timedelta, queues: Sequence[str] | None
+    ) -> Sequence[dict[bytes, Any]]:
+        """What the statistics are made of, as the script tells it."""
         lines = await known_lines(self.redis, self.keys, queues=queues)
         histories = list(dict.fromkeys([""] if queues is None else queues))
         steps = zip_longest(
@@ -178,7 +194,7 @@ class Reading(Scripted):
                 "window": math.ceil(window.total_seconds()),
             }
             replies.append(await self._script("stats", args))
-        return stats_from_replies(replies)
+        return replies
 
 
 def _task(record: dict[bytes, Any] | None, revision: int, *, full: bool) -> Task | None:

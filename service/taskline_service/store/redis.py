@@ -13,8 +13,9 @@ import msgpack
 
 from taskline_service.errors import StoreUnavailable, TasklineError
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.connection import Connection, NoScript, NoWrites
+from taskline_service.store.connection import Connection, Moved, NoScript, NoWrites
 from taskline_service.store.damage import DamageReport
+from taskline_service.store.route import Route
 from taskline_service.store.scripts import SCRIPTS
 
 log = logging.getLogger(__name__)
@@ -61,14 +62,25 @@ class Redis:
         self,
         address: RedisAddress,
         *,
+        home: bytes | None = None,
         name: str = "taskline",
         reply_timeout: float = REPLY_TIMEOUT_S,
+        damage: DamageReport | None = None,
     ) -> None:
-        self._address = address
+        """Connects when it is first called, or entered.
+
+        Args:
+            address: Where the server is; of a cluster, any of its nodes.
+            home: A key: of a cluster, the node that has it is the one to call.
+            name: For the server's list of connections.
+            reply_timeout: Seconds after which a server that owes an answer counts as gone.
+            damage: Where to report what cannot be understood, if there is a place already.
+        """
+        self._route = Route(address, home)
         self._name = name
         self._reply_timeout = reply_timeout
         # What was met there and cannot be understood, by whoever uses this.
-        self.damage = DamageReport()
+        self.damage = damage or DamageReport()
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
 
@@ -109,6 +121,11 @@ class Redis:
             connection = await self._connected(give_up)
             try:
                 return await _by(limit, connection.send(*command))
+            except Moved as moved:
+                self._route.follow(moved)
+                connection.abort()
+                if loop.time() >= give_up:
+                    raise
             except NoWrites:
                 if connection.age > _STAY_S:
                     connection.abort()
@@ -128,17 +145,31 @@ class Redis:
             reply = await self.call(b"EVAL", script.source, b"1", prefix, packed, **options)
         return msgpack.unpackb(reply, raw=True, strict_map_key=False)
 
+    @property
+    def where(self) -> str:
+        """The server that it calls, for people."""
+        return str(self._route)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call can be sent at once."""
+        return self._connection is not None and self._connection.alive
+
+    def connect_soon(self) -> "asyncio.Task[Connection]":
+        """Have the connection come back, even if nobody waits for it."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
+        return self._connecting
+
     async def _connected(self, give_up: float) -> Connection:
         if self._connection is not None and self._connection.alive:
             return self._connection
-        if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
-        connecting = self._connecting
+        connecting = self.connect_soon()
         try:
             async with asyncio.timeout_at(give_up):
                 return await asyncio.shield(connecting)
         except TimeoutError:
-            raise StoreUnavailable(f"cannot reach the store at {self._address}") from None
+            raise StoreUnavailable(f"cannot reach the store at {self._route}") from None
 
     async def _connect(self) -> Connection:
         attempt = 0
@@ -152,8 +183,8 @@ class Redis:
                 attempt += 1
 
     async def _connect_once(self) -> Connection:
-        self._connection = await Connection.open(
-            self._address, name=self._name, reply_timeout=self._reply_timeout
+        self._connection = await self._route.open(
+            name=self._name, reply_timeout=self._reply_timeout
         )
         return self._connection
 
@@ -194,7 +225,8 @@ class Subscription:
         on_subscribed: Callable[[], Awaitable[None]],
         name: str = "taskline-subscriber",
     ) -> None:
-        self._address = address
+        # Every node of a cluster tells of everything; this one has the keys that it is about.
+        self._route = Route(address, channels[0])
         self._channels = channels
         self._on_message = on_message
         self._on_subscribed = on_subscribed
@@ -218,8 +250,8 @@ class Subscription:
     async def _listen(self) -> None:
         self._confirmed = 0
         self._standing.clear()
-        connection = await Connection.open(
-            self._address, name=self._name, reply_timeout=REPLY_TIMEOUT_S, on_push=self._push
+        connection = await self._route.open(
+            name=self._name, reply_timeout=REPLY_TIMEOUT_S, on_push=self._push
         )
         try:
             connection.subscribe(*self._channels)

@@ -166,7 +166,8 @@ class TaskPage:
     # None if tasks had to be looked at one by one.
     total: int | None
     more: bool
-    revision: int
+    # Those of the partitions.
+    revisions: tuple[int, ...]
     after: tuple[int, str] | None = None
 
 

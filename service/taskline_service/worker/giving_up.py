@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from taskline_service.errors import TasklineError
-from taskline_service.store import Redis, RedisAddress, TaskStore
+from taskline_service.store import Redis, RedisAddress, TaskStore, at_once
 from taskline_service.store.values import Failure
 from taskline_service.task import Claim
 from taskline_service.worker.outcomes import Outcome
@@ -44,8 +44,18 @@ def end_process(
 async def _record(
     outcome: Outcome | None, others: Sequence[Claim], address: RedisAddress, store: TaskStore
 ) -> None:
-    async with asyncio.timeout(_STORE_LIMIT_S), Redis(address) as redis:
-        own = TaskStore(redis, store.keys, record_ttl=store.record_ttl)
-        if isinstance(outcome, Failure):
+    async with asyncio.timeout(_STORE_LIMIT_S):
+        await at_once(
+            _record_in(partition, outcome, others, address) for partition in store.partitions
+        )
+
+
+async def _record_in(
+    partition: TaskStore, outcome: Outcome | None, others: Sequence[Claim], address: RedisAddress
+) -> None:
+    keys = partition.keys
+    async with Redis(address, home=keys.prefix) as redis:
+        own = TaskStore(redis, keys, record_ttl=partition.record_ttl)
+        if isinstance(outcome, Failure) and keys.hold(outcome.claim.task_id):
             await own.fail([outcome])
-        await own.release(others)
+        await own.release([claim for claim in others if keys.hold(claim.task_id)])

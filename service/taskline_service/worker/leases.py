@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from taskline_service.errors import StoreUnavailable, TasklineError
@@ -40,14 +40,14 @@ class LeaseKeeper:
     def __init__(
         self,
         address: RedisAddress,
-        keys: Keys,
+        partitions: Sequence[Keys],
         *,
         lease: timedelta,
         on_verdict: Callable[[Claim, Verdict], None],
         on_overdue: Callable[[Claim], None],
     ) -> None:
         self._address = address
-        self._keys = keys
+        self._partitions = partitions
         self._lease = lease
         self._on_verdict = on_verdict
         self._on_overdue = on_overdue
@@ -96,17 +96,30 @@ class LeaseKeeper:
     async def _keep(self) -> None:
         # A connection that has gone silent is replaced in time for another try.
         reply_timeout = min(REPLY_TIMEOUT_S, self._regular_pause)
-        redis = Redis(self._address, name="taskline-leases", reply_timeout=reply_timeout)
+        stores = [
+            TaskStore(
+                Redis(
+                    self._address,
+                    home=keys.prefix,
+                    name="taskline-leases",
+                    reply_timeout=reply_timeout,
+                ),
+                keys,
+            )
+            for keys in self._partitions
+        ]
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._renew_again_and_again(redis))
+                renewing = [group.create_task(self._renew_again_and_again(s)) for s in stores]
                 await self._stopping.wait()
-                renewing.cancel()
+                for each in renewing:
+                    each.cancel()
         finally:
-            await redis.close()
+            for store in stores:
+                await store.redis.close()
 
-    async def _renew_again_and_again(self, redis: Redis) -> None:
-        store = TaskStore(redis, self._keys)
+    async def _renew_again_and_again(self, store: TaskStore) -> None:
+        """Those of one partition, whatever becomes of the others."""
         pause, told = self._regular_pause, False
         while True:
             await asyncio.sleep(pause)
@@ -116,20 +129,23 @@ class LeaseKeeper:
             except TasklineError as error:
                 log.log(_level(error, told), "leases could not be renewed: %s", error)
                 told = True
-                self._give_up_overdue()
-                pause = min(self._regular_pause, _PAUSE_IN_TROUBLE_S, self._time_left())
+                self._give_up_overdue(store.keys)
+                pause = min(self._regular_pause, _PAUSE_IN_TROUBLE_S, self._time_left(store.keys))
 
     async def _renew(self, store: TaskStore) -> None:
         with self._lock:
-            claims = list(self._overdue_at)
+            claims = self._claims_of(store.keys)
         if not claims:
             return
         asked_at = time.monotonic()
         # A store that does not answer is noticed before the first lease runs out.
-        with answered_by(self._loop.time() + self._time_left()):
+        with answered_by(self._loop.time() + self._time_left(store.keys)):
             verdicts = await store.renew(claims, lease=self._lease)
         for claim, verdict in zip(claims, verdicts, strict=True):
             self._take(claim, verdict, asked_at)
+
+    def _claims_of(self, keys: Keys) -> list[Claim]:
+        return [claim for claim in self._overdue_at if keys.hold(claim.task_id)]
 
     def _take(self, claim: Claim, verdict: Verdict, asked_at: float) -> None:
         with self._lock:
@@ -142,18 +158,18 @@ class LeaseKeeper:
         if verdict in (Verdict.LOST, Verdict.CANCEL):
             self._on_verdict(claim, verdict)
 
-    def _time_left(self) -> float:
+    def _time_left(self, keys: Keys) -> float:
         """Until the first claim is overdue; enough for one try in any case."""
         with self._lock:
-            first = min(self._overdue_at.values(), default=math.inf)
+            first = min(map(self._overdue_at.__getitem__, self._claims_of(keys)), default=math.inf)
         least = self.first_lease.total_seconds() * _MARGIN / 2
         return min(max(first - time.monotonic(), least), self._lease.total_seconds())
 
-    def _give_up_overdue(self) -> None:
+    def _give_up_overdue(self, keys: Keys) -> None:
         """Another worker may get a task whose lease runs out: stop ours before that."""
         now = time.monotonic()
         with self._lock:
-            overdue = [claim for claim, at in self._overdue_at.items() if at <= now]
+            overdue = [claim for claim in self._claims_of(keys) if self._overdue_at[claim] <= now]
             for claim in overdue:
                 del self._overdue_at[claim]
         for claim in overdue:

@@ -21,13 +21,14 @@ from taskline_service.execution.children import Children
 from taskline_service.limits import MAX_RESULT_BYTES
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
 from taskline_service.store import (
-    Directory,
+    ByPartition,
+    Keys,
     RedisAddress,
     Subscription,
     TaskStore,
     WorkerInfo,
     answered_by,
-    new_call,
+    directory_of,
 )
 from taskline_service.store.chunks import CLAIMS_PER_CALL
 from taskline_service.store.damage import PassedOver
@@ -46,6 +47,7 @@ from taskline_service.worker.persist import until_stored
 from taskline_service.worker.places import InWorker, Places
 from taskline_service.worker.progress import ProgressSender
 from taskline_service.worker.reports import ClaimReports
+from taskline_service.worker.rounds import ClaimRounds
 from taskline_service.worker.slots import Slot, Slots
 from taskline_service.worker.story import StorySender
 from taskline_service.worker.time_limit import TimeLimit
@@ -110,7 +112,7 @@ class Worker:
         """
         self._store = store
         self._address = address
-        self._directory = Directory(store.redis, store.keys)
+        self._directory = directory_of(store)
         self._tasks = tasks
         self._task_types = tuple(task.name for task in tasks)
         self._worker_id = worker_id
@@ -126,16 +128,21 @@ class Worker:
         self._slots = Slots(concurrency, on_free=self._awake.set)
         self._passed_over = PassedOver()
         self._stopping = False
-        # The claim that has no answer yet: repeated as it is until it has.
-        self._call = new_call()
         self._started_us = time.time_ns() // 1000
-        self._progress = ProgressSender(store)
-        self._story = StorySender(store)
-        self._outcomes = OutcomeRecorder(store, settled=self._observer.settled)
+        # Each partition has its own, so that one that is away holds up no other.
+        self._progress = ByPartition(map(ProgressSender, store.partitions))
+        self._story = ByPartition(map(StorySender, store.partitions))
+        self._outcomes = ByPartition(
+            OutcomeRecorder(partition, settled=self._observer.settled)
+            for partition in store.partitions
+        )
         self._children = (
             None if tasks_at is None else Children(tasks_at, trace=self._observer.trace)
         )
         self._places = Places(tasks, self._children)
+        self._rounds = ClaimRounds(
+            store, worker=worker_id, queues=queues, isolates=self._children is not None
+        )
         self._owns_process = owns_process
         self._loop_watch = LoopWatch(
             give_up=self._give_up,
@@ -143,18 +150,12 @@ class Worker:
         )
         self._leases = LeaseKeeper(
             address,
-            store.keys,
+            [partition.keys for partition in store.partitions],
             lease=lease,
             on_verdict=self._on_verdict,
             on_overdue=self._on_overdue,
         )
-        self._hints = Subscription(
-            address,
-            [store.keys.wake_channel, store.keys.cancel_channel],
-            on_message=self._on_hint,
-            on_subscribed=self._look,
-            name="taskline-hints",
-        )
+        self._hints = [self._hints_of(partition.keys) for partition in store.partitions]
 
     @property
     def running(self) -> int:
@@ -170,7 +171,7 @@ class Worker:
         self._loop_watch.start()
         try:
             async with asyncio.TaskGroup() as helpers:
-                loops = (self._progress, self._story, self._outcomes, self._hints)
+                loops = (*self._progress, *self._story, *self._outcomes, *self._hints)
                 background = [helpers.create_task(loop.run()) for loop in loops]
                 background.append(helpers.create_task(self._beat()))
                 async with asyncio.TaskGroup() as attempts:
@@ -255,21 +256,14 @@ class Worker:
                 told = False
             for claim in claims:
                 self._start(claim, attempts)
-            if len(claims) < wanted:
+            if len(claims) < wanted and not self._rounds.promising(types):
                 await self._sleep(random.uniform(*LOOK_EVERY_S))
 
     async def _claim(self, task_types: Sequence[str], count: int) -> list[Claim]:
         asked_at = time.monotonic()
-        claims, dangling = await self._store.claim(
-            task_types,
-            queues=self._queues,
-            count=count,
-            worker=self._worker_id,
-            lease=self._leases.first_lease,
-            call=self._call,
-            isolates=self._children is not None,
+        claims, dangling = await self._rounds.claim(
+            task_types, count=count, lease=self._leases.first_lease
         )
-        self._call = new_call()
         for task_id in dangling:
             self._store.damage.found(f"task {task_id}", "it waited, but its record is no such task")
         if claims:
@@ -283,20 +277,38 @@ class Worker:
             async with asyncio.timeout(seconds):
                 await self._awake.wait()
 
-    async def _look(self) -> None:
-        self._awake.set()
+    def _hints_of(self, keys: Keys) -> Subscription:
+        async def look() -> None:
+            self._look(keys.partition)
 
-    def _on_hint(self, channel: bytes, data: bytes) -> None:
-        if channel == self._store.keys.cancel_channel:
-            try:
-                attempt = self._running.get(data.decode())
-            except UnicodeDecodeError as error:
-                self._passed_over.found("the channel of cancellations", error)
-                return
-            if attempt is not None:
-                attempt.stop(StopReason.CANCEL)
-        elif self._slots.free > 0:
+        def on_hint(channel: bytes, data: bytes) -> None:
+            if channel == keys.cancel_channel:
+                self._on_cancel(data)
+            else:
+                self._look(keys.partition)
+
+        return Subscription(
+            self._address,
+            [keys.wake_channel, keys.cancel_channel],
+            on_message=on_hint,
+            on_subscribed=look,
+            name="taskline-hints",
+        )
+
+    def _look(self, partition: int) -> None:
+        """Something may wait there."""
+        self._rounds.hint(partition)
+        if self._slots.free > 0:
             self._awake.set()
+
+    def _on_cancel(self, data: bytes) -> None:
+        try:
+            attempt = self._running.get(data.decode())
+        except UnicodeDecodeError as error:
+            self._passed_over.found("the channel of cancellations", error)
+            return
+        if attempt is not None:
+            attempt.stop(StopReason.CANCEL)
 
     # Running
 
@@ -318,7 +330,12 @@ class Worker:
         asking = Asking(self._answers, slot, self._observer.trace)
         narrator = Narrator(claim, self._worker_id, lambda: definition.in_words(None))
         reports = ClaimReports(
-            claim, limit, narrator, progress=self._progress, story=self._story, asking=asking
+            claim,
+            limit,
+            narrator,
+            progress=self._progress.of(claim.task_id),
+            story=self._story.of(claim.task_id),
+            asking=asking,
         )
         attempt = Attempt(claim, place, call, reports, limit, longest_backoff=self._longest_backoff)
         self._running[claim.task_id] = attempt
@@ -335,10 +352,10 @@ class Worker:
                 outcome = await attempt.run()
                 observer.ended(outcome)
             narrator.ended()
-            await self._story.finish(claim)
-            await self._progress.finish(claim)
+            await self._story.of(claim.task_id).finish(claim)
+            await self._progress.of(claim.task_id).finish(claim)
             if outcome is not None:
-                verdict = await self._outcomes.record(outcome)
+                verdict = await self._outcomes.of(claim.task_id).record(outcome)
                 narrator.recorded(outcome, verdict)
                 self._count(outcome, verdict)
             elif attempt.stop_reason in (StopReason.SHUTDOWN, StopReason.OVERDUE):

@@ -42,6 +42,8 @@
 --                    a queue, on all of them: enqueued, completed, failed, retried, and by bin of
 --                    the time they took, q<bin> starts and r<bin> ends of attempts; has a TTL
 --   x:<key>  ANY     what <key> was of a task whose record is damaged: a repair has set it apart; TTL
+--   partitions STRING  into how many partitions the tasks of the namespace are divided, by a hash of
+--                    their ids; in the first partition alone
 --   rev      STRING  the revision: counts the calls that changed tasks
 --   log      STREAM  by revision and time in us: the events of each such call, without what came
 --                    with them, for as long as results are kept

@@ -1,0 +1,193 @@
+"""A real cluster of local processes, to be asked, killed, started again and moved about."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from taskline_service.die_with_parent import wrapped
+from taskline_service.embedded.binary import find_server
+from taskline_service.errors import StoreUnavailable
+from taskline_service.store import Keys, RedisAddress, parse_redis_url
+from taskline_service.store.connection import Connection
+
+SLOTS = 16384
+# Soon enough for a test, and late enough for a busy machine.
+_NODE_TIMEOUT_MS = 2000
+
+
+class Node:
+    """One server of a cluster; it keeps what it has in a folder."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self._folder = folder
+        self._program = program
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> RedisAddress:
+        """The same, parsed."""
+        return parse_redis_url(self.url)
+
+    async def start(self) -> None:
+        """Start it, again with what it has; returns when it answers."""
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self._folder,
+            "save": "",
+            "appendonly": "yes",
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": _NODE_TIMEOUT_MS,
+            # The other partitions go on while one is away.
+            "cluster-require-full-coverage": "no",
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self._process = subprocess.Popen(
+            wrapped(str(self._program), *words), stdout=subprocess.DEVNULL
+        )
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await self.call("PING")
+                    return
+                except StoreUnavailable:
+                    assert self._process.poll() is None, "the node has ended"
+                    await asyncio.sleep(0.02)
+
+    async def call(self, *command: str | bytes) -> Any:
+        """What it answers itself: nobody is sent elsewhere."""
+        if self._connection is None or not self._connection.alive:
+            self._connection = await Connection.open(self.address, name="test", reply_timeout=5)
+        return await self._connection.call(*command)
+
+    async def info(self, section: str, name: str) -> str:
+        """One line of what it tells of itself."""
+        text: bytes = await self.call(*section.split())
+        return dict(line.split(":", 1) for line in text.decode().split() if ":" in line)[name]
+
+    async def kill(self) -> None:
+        """End it at once, as a crash does."""
+        if self._connection is not None:
+            self._connection.abort()
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(self._process.wait)
+
+
+class Cluster:
+    """Masters, each with a part of the slots; replicas if asked for."""
+
+    def __init__(self, masters: Sequence[Node]) -> None:
+        self.nodes = list(masters)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, folder: Path, *, masters: int = 3, program: Path | None = None
+    ) -> AsyncIterator[Self]:
+        """From its beginning to its end."""
+        program = program or find_server()
+        async with AsyncExitStack() as stack:
+            nodes = list[Node]()
+            for number in range(masters):
+                (own := folder / f"node-{number}").mkdir()
+                nodes.append(Node(own, program))
+                stack.push_async_callback(nodes[-1].kill)
+            await asyncio.gather(*(node.start() for node in nodes))
+            cluster = cls(nodes)
+            for number, node in enumerate(nodes):
+                first, end = SLOTS * number // masters, SLOTS * (number + 1) // masters
+                slots = map(str, range(first, end))  # servers before 7.0 know no ranges
+                await node.call("CLUSTER", "ADDSLOTS", *slots)
+                await node.call("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+            for node in nodes[1:]:
+                await node.call("CLUSTER", "MEET", "127.0.0.1", str(nodes[0].port))
+            await cluster.whole()
+            yield cluster
+
+    async def whole(self) -> None:
+        """Wait until every node knows of every slot."""
+        async with asyncio.timeout(30):
+            for node in self.nodes:
+                while (
+                    await node.info("CLUSTER INFO", "cluster_slots_ok") != str(SLOTS)
+                    or await node.info("CLUSTER INFO", "cluster_state") != "ok"
+                ):
+                    await asyncio.sleep(0.05)
+
+    async def add_replica_of(self, master: Node, folder: Path, program: Path | None = None) -> Node:
+        """One more node, which takes over when the master is gone; returns when it is ready to."""
+        folder.mkdir()
+        replica = Node(folder, program or find_server())
+        await replica.start()
+        await replica.call("CLUSTER", "MEET", "127.0.0.1", str(master.port))
+        identity = (await master.call("CLUSTER", "MYID")).decode()
+        async with asyncio.timeout(30):
+            while True:
+                nodes = (await replica.call("CLUSTER", "NODES")).decode()
+                if identity in nodes and "handshake" not in nodes:
+                    break
+                await asyncio.sleep(0.05)
+            await replica.call("CLUSTER", "REPLICATE", identity)
+            while await replica.info("INFO replication", "master_link_status") != "up":
+                await asyncio.sleep(0.05)
+        self.nodes.append(replica)
+        return replica
+
+    async def owner(self, keys: Keys) -> Node:
+        """The master that has a partition."""
+        slot = int(await self.nodes[0].call("CLUSTER", "KEYSLOT", keys.prefix))
+        for node in self.nodes:
+            for first, last, (_, port, *_), *_ in await node.call("CLUSTER", "SLOTS"):
+                if first <= slot <= last:
+                    return next(owner for owner in self.nodes if owner.port == port)
+        raise AssertionError(f"nobody has slot {slot}")
+
+    async def begin_move(self, keys: Keys, target: Node) -> None:
+        """From here on the slot of a partition is on its way to another node, key by key."""
+        source = await self.owner(keys)
+        slot = await source.call("CLUSTER", "KEYSLOT", keys.prefix)
+        await target.call("CLUSTER", "SETSLOT", str(slot), "IMPORTING", await _id(source))
+        await source.call("CLUSTER", "SETSLOT", str(slot), "MIGRATING", await _id(target))
+
+    async def move_keys(self, keys: Keys, target: Node, *, most: int = 1_000_000) -> None:
+        """Carry keys of the slot over."""
+        source = await self.owner(keys)
+        slot = str(await source.call("CLUSTER", "KEYSLOT", keys.prefix))
+        names = await source.call("CLUSTER", "GETKEYSINSLOT", slot, str(most))
+        where = ("127.0.0.1", str(target.port), "", "0", "5000", "KEYS")
+        await source.call("MIGRATE", *where, *names)
+
+    async def end_move(self, keys: Keys, target: Node) -> None:
+        """The slot belongs to the other node from now on."""
+        slot = str(await target.call("CLUSTER", "KEYSLOT", keys.prefix))
+        identity = await _id(target)
+        for node in (target, *(node for node in self.nodes if node is not target)):
+            await node.call("CLUSTER", "SETSLOT", slot, "NODE", identity)
+
+
+async def _id(node: Node) -> bytes:
+    identity: bytes = await node.call("CLUSTER", "MYID")
+    return identity
+
+
+def _free_port() -> int:
+    """One whose cluster bus, ten thousand above, has a port too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_000:
+            return port
