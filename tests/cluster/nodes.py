@@ -1,10 +1,11 @@
 """A real cluster of local processes, to be asked, killed, started again and moved about."""
 
 import asyncio
+import functools
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -18,14 +19,16 @@ from taskline_service.store.connection import Connection
 SLOTS = 16384
 # Soon enough for a test, and late enough for a busy machine.
 _NODE_TIMEOUT_MS = 2000
+_LOOK_AGAIN_S = 0.02
 
 
 class Node:
     """One server of a cluster; it keeps what it has in a folder."""
 
     def __init__(self, folder: Path, program: Path) -> None:
+        folder.mkdir()
         self._folder = folder
-        self._program = program
+        self.program = program
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -42,6 +45,12 @@ class Node:
 
     async def start(self) -> None:
         """Start it, again with what it has; returns when it answers."""
+        process = self._spawn()
+        async with asyncio.timeout(20):
+            while not await self._answers():
+                assert process.poll() is None, "the node has ended"
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
         options = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -55,16 +64,17 @@ class Node:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._process = subprocess.Popen(
-            wrapped(str(self._program), *words), stdout=subprocess.DEVNULL
+            wrapped(str(self.program), *words), stdout=subprocess.DEVNULL
         )
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await self.call("PING")
-                    return
-                except StoreUnavailable:
-                    assert self._process.poll() is None, "the node has ended"
-                    await asyncio.sleep(0.02)
+        return self._process
+
+    async def _answers(self) -> bool:
+        try:
+            await self.call("PING")
+        except StoreUnavailable:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            return False
+        return True
 
     async def call(self, *command: str | bytes) -> Any:
         """What it answers itself: nobody is sent elsewhere."""
@@ -89,8 +99,10 @@ class Node:
 class Cluster:
     """Masters, each with a part of the slots; replicas if asked for."""
 
-    def __init__(self, masters: Sequence[Node]) -> None:
+    def __init__(self, masters: Sequence[Node], folder: Path, exits: AsyncExitStack) -> None:
         self.nodes = list(masters)
+        self._folder = folder
+        self._exits = exits
 
     @classmethod
     @asynccontextmanager
@@ -102,11 +114,10 @@ class Cluster:
         async with AsyncExitStack() as stack:
             nodes = list[Node]()
             for number in range(masters):
-                (own := folder / f"node-{number}").mkdir()
-                nodes.append(Node(own, program))
+                nodes.append(Node(folder / f"node-{number}", program))
                 stack.push_async_callback(nodes[-1].kill)
             await asyncio.gather(*(node.start() for node in nodes))
-            cluster = cls(nodes)
+            cluster = cls(nodes, folder, stack)
             for number, node in enumerate(nodes):
                 first, end = SLOTS * number // masters, SLOTS * (number + 1) // masters
                 slots = map(str, range(first, end))  # servers before 7.0 know no ranges
@@ -119,56 +130,69 @@ class Cluster:
 
     async def whole(self) -> None:
         """Wait until every node knows of every slot."""
-        async with asyncio.timeout(30):
-            for node in self.nodes:
-                while (
-                    await node.info("CLUSTER INFO", "cluster_slots_ok") != str(SLOTS)
-                    or await node.info("CLUSTER INFO", "cluster_state") != "ok"
-                ):
-                    await asyncio.sleep(0.05)
+        for node in self.nodes:
+            await _until(functools.partial(_knows_all, node))
 
-    async def add_replica_of(self, master: Node, folder: Path, program: Path | None = None) -> Node:
+    async def add_replica_of(self, master: Node) -> Node:
         """One more node, which takes over when the master is gone; returns when it is ready to."""
-        folder.mkdir()
-        replica = Node(folder, program or find_server())
+        replica = Node(self._folder / f"replica-of-{master.port}", master.program)
+        self._exits.push_async_callback(replica.kill)
         await replica.start()
         await replica.call("CLUSTER", "MEET", "127.0.0.1", str(master.port))
-        identity = (await master.call("CLUSTER", "MYID")).decode()
-        async with asyncio.timeout(30):
-            while True:
-                nodes = (await replica.call("CLUSTER", "NODES")).decode()
-                if identity in nodes and "handshake" not in nodes:
-                    break
-                await asyncio.sleep(0.05)
-            await replica.call("CLUSTER", "REPLICATE", identity)
-            while await replica.info("INFO replication", "master_link_status") != "up":
-                await asyncio.sleep(0.05)
+        identity = await _id(master)
+
+        async def has_met() -> bool:
+            nodes = await replica.call("CLUSTER", "NODES")
+            return identity in nodes and b"handshake" not in nodes
+
+        async def has_all() -> bool:
+            return await replica.info("INFO replication", "master_link_status") == "up"
+
+        await _until(has_met)
+        await replica.call("CLUSTER", "REPLICATE", identity)
+        await _until(has_all)
         self.nodes.append(replica)
         return replica
 
-    async def owner(self, keys: Keys) -> Node:
-        """The master that has a partition."""
+    async def taken_over_by(self, replica: Node, keys: Keys) -> None:
+        """Wait until all know that it has the partition."""
+
+        async def all_know() -> bool:
+            return await self.owner(keys) is replica
+
+        await _until(all_know)
+
+    async def owner(self, keys: Keys) -> Node | None:
+        """The master that has a partition; None while the nodes do not agree on it."""
         slot = int(await self.nodes[0].call("CLUSTER", "KEYSLOT", keys.prefix))
-        for node in self.nodes:
-            for first, last, (_, port, *_), *_ in await node.call("CLUSTER", "SLOTS"):
-                if first <= slot <= last:
-                    return next(owner for owner in self.nodes if owner.port == port)
-        raise AssertionError(f"nobody has slot {slot}")
+        ports = {
+            port
+            for node in self.nodes
+            for first, last, (_, port, *_), *_ in await node.call("CLUSTER", "SLOTS")
+            if first <= slot <= last
+        }
+        owners = [node for node in self.nodes if node.port in ports]
+        return owners[0] if len(ports) == len(owners) == 1 else None
 
     async def begin_move(self, keys: Keys, target: Node) -> None:
         """From here on the slot of a partition is on its way to another node, key by key."""
-        source = await self.owner(keys)
+        source = await self._source(keys)
         slot = await source.call("CLUSTER", "KEYSLOT", keys.prefix)
         await target.call("CLUSTER", "SETSLOT", str(slot), "IMPORTING", await _id(source))
         await source.call("CLUSTER", "SETSLOT", str(slot), "MIGRATING", await _id(target))
 
     async def move_keys(self, keys: Keys, target: Node, *, most: int = 1_000_000) -> None:
         """Carry keys of the slot over."""
-        source = await self.owner(keys)
+        source = await self._source(keys)
         slot = str(await source.call("CLUSTER", "KEYSLOT", keys.prefix))
         names = await source.call("CLUSTER", "GETKEYSINSLOT", slot, str(most))
         where = ("127.0.0.1", str(target.port), "", "0", "5000", "KEYS")
         await source.call("MIGRATE", *where, *names)
+
+    async def _source(self, keys: Keys) -> Node:
+        owner = await self.owner(keys)
+        assert owner is not None
+        return owner
 
     async def end_move(self, keys: Keys, target: Node) -> None:
         """The slot belongs to the other node from now on."""
@@ -176,6 +200,17 @@ class Cluster:
         identity = await _id(target)
         for node in (target, *(node for node in self.nodes if node is not target)):
             await node.call("CLUSTER", "SETSLOT", slot, "NODE", identity)
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def _knows_all(node: Node) -> bool:
+    told = [await node.info("CLUSTER INFO", f"cluster_{name}") for name in ("slots_ok", "state")]
+    return told == [str(SLOTS), "ok"]
 
 
 async def _id(node: Node) -> bytes:

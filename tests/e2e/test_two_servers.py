@@ -109,7 +109,7 @@ async def test_a_watch_goes_on_with_the_other_server_without_a_gap(stack: Stack)
                 for _ in range(2):
                     steps.put_nowait(None)
                 # The client asks them in turn: it is one of the two.
-                watched = second if second._hub.watched else stack.server
+                watched = second if second._hubs.watched else stack.server
                 await watched.drain(GRACE)
                 for _ in range(2):
                     steps.put_nowait(None)

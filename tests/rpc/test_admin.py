@@ -201,6 +201,7 @@ def request(task_id: str, **fields: Any) -> service.EnqueueRequest:
     return service.EnqueueRequest(task_type="work", task_id=task_id, **fields)
 
 
+@pytest.mark.one_partition
 async def test_a_full_queue_is_told_with_its_limit_and_when_to_come_back(small: Stack) -> None:
     await small.stub.Enqueue(request("a"))
     await small.stub.Enqueue(request("b"))
@@ -227,6 +228,7 @@ async def test_a_full_queue_is_told_with_its_limit_and_when_to_come_back(small: 
         await small.stub.Enqueue(request("d"))
 
 
+@pytest.mark.one_partition
 async def test_a_batch_that_does_not_fit_is_refused_whole_and_names_the_first_entry(
     small: Stack,
 ) -> None:
@@ -356,6 +358,7 @@ async def test_a_deleted_task_is_unknown(stack: Stack, state: TaskState) -> None
 # Watching what is retried
 
 
+@pytest.mark.one_partition
 async def test_a_watch_says_nothing_more_of_a_task_that_ended_and_is_retried(
     stack: Stack,
 ) -> None:
@@ -516,6 +519,7 @@ def time(us: int) -> Timestamp:
     return Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
 
 
+@pytest.mark.one_partition
 async def test_a_filter_selects_by_all_of_its_conditions(stack: Stack) -> None:
     store = stack.store
     await enqueue(store, new_task("early"))

@@ -16,7 +16,7 @@ from taskline_service.fsck import repair_store
 from tests.stack import Stack
 from tests.store.making import AN_HOUR, enqueue, new_task
 
-pytestmark = pytest.mark.damages_store
+pytestmark = [pytest.mark.damages_store, pytest.mark.one_partition]
 
 Call = Callable[[Stack], Awaitable[Any]]
 

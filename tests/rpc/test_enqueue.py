@@ -595,6 +595,7 @@ def test_values_that_differ_are_told_apart(one: bytes, other: bytes) -> None:
 # A batch and somebody else at the same time
 
 
+@pytest.mark.one_partition
 async def test_a_batch_that_somebody_was_faster_than_is_completed_by_a_repeat(
     stack_with_tasks: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

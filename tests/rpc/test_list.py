@@ -159,6 +159,7 @@ async def test_total_size_is_told_unless_tasks_had_to_be_looked_at(stack: Stack)
         assert not page.HasField("total_size") or page.total_size == matching, name
 
 
+@pytest.mark.one_partition
 async def test_a_bounded_number_of_tasks_is_looked_at_and_the_list_goes_on(stack: Stack) -> None:
     ids = [f"t-{i:04}" for i in range(1200)]
     await enqueue(stack.store, *ids)

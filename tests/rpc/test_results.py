@@ -160,6 +160,7 @@ async def test_a_download_notices_that_its_task_was_replaced(store: TaskStore) -
 # Expiry
 
 
+@pytest.mark.one_partition
 async def test_an_expired_result_is_not_given_out_even_if_nobody_has_dropped_it(
     store: TaskStore,
 ) -> None:

@@ -144,6 +144,7 @@ async def test_the_history_survives_what_it_tells_of(stack: Stack) -> None:
     assert (happened(stats)["enqueued"], happened(stats)["completed"]) == (1, 1)
 
 
+@pytest.mark.one_partition
 async def test_percentiles_are_at_most_10_percent_off(stack: Stack) -> None:
     """The times that the tasks themselves tell, against those in the history."""
     store = stack.store

@@ -61,6 +61,7 @@ async def _by_itself() -> None:
     pass
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize(
     ("way", "end"),
     [

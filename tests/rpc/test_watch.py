@@ -55,6 +55,7 @@ def told(events: Events) -> list[tuple[str, str, int]]:
     ]
 
 
+@pytest.mark.one_partition
 async def test_a_watch_continues_at_every_point_where_it_may_break_off(stack: Stack) -> None:
     @stack.tasks.task("step", max_attempts=2)
     async def step(ctx: TaskContext) -> str:
@@ -117,6 +118,7 @@ async def test_a_watch_that_breaks_off_again_and_again_misses_nothing(stack: Sta
         assert sequences == sorted(set(sequences))
 
 
+@pytest.mark.one_partition
 async def test_an_ended_task_is_told_as_snapshot_and_end_and_both_can_be_continued(
     stack: Stack,
 ) -> None:
@@ -193,6 +195,7 @@ class Held:
             await stack.until(task_id, lambda task: task.state == State.STATE_RUNNING)
 
 
+@pytest.mark.one_partition
 async def test_a_slow_watcher_can_continue_from_conflated_progress(stack: Stack) -> None:
     held = Held(stack)
     later = pb.EnqueueRequest(task_type="held", task_id="b", delay=Duration(seconds=60))
@@ -262,6 +265,7 @@ async def test_progress_that_was_told_is_not_told_again_to_who_continues(stack: 
     assert told == [("a", 1), ("b", 1), ("a", 2)]
 
 
+@pytest.mark.one_partition
 async def test_a_watcher_too_slow_to_follow_is_shown_its_tasks_anew(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

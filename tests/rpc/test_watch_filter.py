@@ -186,6 +186,7 @@ async def test_a_task_in_the_place_of_another_is_told_anew(stack: Stack) -> None
             assert told(events) == [("a", "snapshot"), ("a", "ended")]
 
 
+@pytest.mark.one_partition
 async def test_a_watch_continues_at_every_point_where_it_may_break_off(stack: Stack) -> None:
     @stack.tasks.task("step", max_attempts=2)
     async def step(ctx: TaskContext) -> str:
@@ -311,6 +312,7 @@ async def test_a_token_of_another_filter_is_invalid(stack: Stack) -> None:
     assert await refused(call) == (grpc.StatusCode.INVALID_ARGUMENT, "RESUME_TOKEN_INVALID")
 
 
+@pytest.mark.one_partition
 async def test_a_token_that_the_log_no_longer_reaches_is_expired(stack: Stack) -> None:
     page = await stack.stub.ListTasks(pb.ListTasksRequest())
     await enqueue(stack.store, "a")
@@ -418,6 +420,7 @@ def whole_store(
     return stream.events(on_begun=begin), begun
 
 
+@pytest.mark.one_partition
 async def test_a_watcher_that_falls_behind_goes_on_from_the_log(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +445,7 @@ async def test_a_watcher_that_falls_behind_goes_on_from_the_log(
     assert not any(event.snapshot.gap for event in seen)
 
 
+@pytest.mark.one_partition
 async def test_what_is_too_far_behind_for_the_log_ends_as_expired(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -463,6 +467,7 @@ async def test_what_is_too_far_behind_for_the_log_ends_as_expired(
                 await anext(events)
 
 
+@pytest.mark.one_partition
 async def test_tasks_that_were_forgotten_are_shown_again_and_say_so(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

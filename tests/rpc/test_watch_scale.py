@@ -237,6 +237,7 @@ async def test_ft4_whoever_waits_or_watches_learns_of_an_end_within_a_second(sta
     assert max(late) < 1.0, sorted(late)[-10:]
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("cut", [50, 150, 299])
 async def test_many_tasks_that_change_while_they_are_introduced_are_told_once(
     stack: Stack, cut: int
