@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ class SilentStore(TaskStore):
         super().__init__(store.redis, store.keys)
         self.speaks = asyncio.Event()
 
-    async def enqueue(self, tasks: Sequence[NewTask], *, partial: bool = False) -> list[Enqueued]:
+    async def enqueue(self, tasks: Sequence[NewTask], **options: Any) -> list[Enqueued]:
         await self.speaks.wait()
         raise StoreUnavailable("it went away")
 
