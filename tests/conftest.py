@@ -23,6 +23,9 @@ from tests.stack import Stack
 settings.register_profile("thorough", max_examples=2000, stateful_step_count=80, deadline=None)
 
 
+_TESTS_OF_ONE_PARTITION = {"store", "fsck"}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heeds_ctrl_c() -> None:
     """Programs that tests start inherit it, and a shell ignores it for what runs behind it."""
@@ -55,11 +58,12 @@ async def store(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator
     """A store of its own; the test fails if it leaves anything there that must not be.
 
     Tests that damage it on purpose say so: `@pytest.mark.damages_store`. It has as many partitions
-    as TASKLINE_TEST_PARTITIONS says, but one for tests that look at its keys, or at an order that
-    there is within a partition only: `@pytest.mark.one_partition`.
+    as TASKLINE_TEST_PARTITIONS says, but one for tests of what one partition does, and for those
+    that look at its keys, or at an order that there is within one: `@pytest.mark.one_partition`.
     """
     partitions = int(os.environ.get("TASKLINE_TEST_PARTITIONS", "1"))
-    if request.node.get_closest_marker("one_partition") is not None:
+    of_one = request.node.get_closest_marker("one_partition") is not None
+    if of_one or request.path.parent.name in _TESTS_OF_ONE_PARTITION:
         partitions = 1
     namespace = f"test-{secrets.token_hex(4)}"
     async with opened(parse_redis_url(redis_url), namespace, partitions=partitions) as store:

@@ -27,6 +27,11 @@ from taskline_service.worker import Worker
 LEASE = timedelta(seconds=5)
 
 
+def divided(store: TaskStore) -> tuple[str, ...]:
+    """What tells a process of ours how many partitions the store of a test has."""
+    return ("--partitions", str(len(store.partitions)))
+
+
 @dataclass(slots=True, kw_only=True)
 class Stack:
     """One server with everything that speaks to it.

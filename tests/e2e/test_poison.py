@@ -15,7 +15,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_client import EnqueueOptions, EnqueueRequest, ErrorType, Task, TaskState
 from taskline_service.supervisor import Backoff, Supervisor
 from tests.e2e.poison_tasks import tasks
-from tests.stack import Stack
+from tests.stack import Stack, divided
 
 LIMIT = timedelta(seconds=60)
 INNOCENTS = 200
@@ -30,7 +30,7 @@ async def workers(
     command = (
         str(Path(sys.executable).with_name("taskline")),
         *("worker", "--tasks", "tests.e2e.poison_tasks:tasks"),
-        *("--namespace", stack.store.keys.namespace),
+        *("--namespace", stack.store.keys.namespace, *divided(stack.store)),
         *("--concurrency", str(concurrency), "--lease", "2", "--grace", "0"),
     )
     supervisor = Supervisor(
@@ -122,7 +122,7 @@ async def test_a_worker_told_to_end_gives_back_what_ignores_it_and_exits_with_0(
     worker = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("taskline"),
         *("worker", "--tasks", "tests.e2e.poison_tasks:tasks"),
-        *("--namespace", stack.store.keys.namespace, "--grace", "0"),
+        *("--namespace", stack.store.keys.namespace, *divided(stack.store), "--grace", "0"),
         env=os.environ | {"TASKLINE_REDIS_URL": redis_url},
     )
     try:

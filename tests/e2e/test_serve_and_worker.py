@@ -14,6 +14,7 @@ import pytest
 
 from taskline_client import ErrorType, TaskClient, TaskState
 from taskline_service.store import TaskStore
+from tests.stack import divided
 from tests.store.making import enqueue
 
 _LIMIT = timedelta(seconds=40)
@@ -37,7 +38,7 @@ class Serve:
         process = await asyncio.create_subprocess_exec(
             *(Path(sys.executable).with_name("taskline"), "serve", "--listen", "127.0.0.1:0"),
             *("--tasks", "tests.e2e.poison_tasks:tasks", "--workers", "1", "--grace", "1"),
-            *("--redis-url", redis_url, "--namespace", store.keys.namespace),
+            *("--redis-url", redis_url, "--namespace", store.keys.namespace, *divided(store)),
             *("--log-format", "console", *options),
             cwd=_ROOT,
             env=os.environ | environment,

@@ -11,7 +11,7 @@ from pathlib import Path
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
-from tests.stack import Stack
+from tests.stack import Stack, divided
 
 _TASKS = """
 import asyncio
@@ -39,7 +39,7 @@ async def worker_process(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "taskline_client.cli", "worker"),
         *("--tasks", "holding_tasks:tasks", "--lease", "1", "--redis-url", redis_url),
-        *("--namespace", stack.store.keys.namespace),
+        *("--namespace", stack.store.keys.namespace, *divided(stack.store)),
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},
         stdin=asyncio.subprocess.DEVNULL,

@@ -21,7 +21,7 @@ from taskline_client import TaskClient
 from taskline_client.events import Ended, LogLine, Snapshot, TaskEvent
 from taskline_service import TaskContext
 from taskline_service.rpc import RpcServer
-from tests.stack import Stack
+from tests.stack import Stack, divided
 
 GRACE = timedelta(seconds=1)
 
@@ -48,7 +48,7 @@ async def server_process(
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("taskline"),
         *("serve", "--listen", address, "--redis-url", redis_url),
-        *("--namespace", stack.store.keys.namespace, "--log-level", "error"),
+        *("--namespace", stack.store.keys.namespace, *divided(stack.store), "--log-level", "error"),
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -149,9 +149,7 @@ async def test_a_task_in_another_partition_than_its_own_is_found(store: TaskStor
     assert [task.id for task in listed.tasks] == [astray]
 
 
-async def test_one_partition_is_a_store_as_ever(
-    redis_url: str, namespace: str
-) -> None:
+async def test_one_partition_is_a_store_as_ever(redis_url: str, namespace: str) -> None:
     """The store of one is the plain one, and its tokens have no parts."""
     async with opened(parse_redis_url(redis_url), namespace) as store:
         await enqueue(store, new_task("a"))

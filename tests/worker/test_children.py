@@ -22,7 +22,7 @@ from taskline_service.store import TaskStore
 from taskline_service.task import Progress, TaskState
 from taskline_service.tasks.subtasks import Answer, Question
 from taskline_service.worker import Worker, attempt
-from tests.stack import Stack
+from tests.stack import Stack, divided
 from tests.store.making import NO_TIME, reclaim
 from tests.worker.child_tasks import tasks
 
@@ -306,7 +306,14 @@ async def test_a_child_that_cannot_start_fails_the_attempt(stack: Stack) -> None
 async def test_children_are_gone_when_their_worker_is_killed(stack: Stack, redis_url: str) -> None:
     worker = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("taskline"),
-        *("worker", "--tasks", TASKS_AT, "--namespace", stack.store.keys.namespace),
+        *(
+            "worker",
+            "--tasks",
+            TASKS_AT,
+            "--namespace",
+            stack.store.keys.namespace,
+            *divided(stack.store),
+        ),
         env=os.environ | {"TASKLINE_REDIS_URL": redis_url},
         cwd=Path(__file__).parents[2],
     )
