@@ -9,11 +9,13 @@ import pytest
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline_client import TaskClient
 from taskline_service import TaskContext
 from taskline_service.store import Keys
 from taskline_service.store.keys import partition_of
 from tests.cluster.conftest import PARTITIONS, Site
 from tests.cluster.nodes import Cluster, Node
+from tests.partitions.test_number import serving, taskline
 from tests.partitions.test_watch import by_task
 from tests.rpc.test_watch import watched
 from tests.rpc.test_watch_filter import until_ends, watching
@@ -122,8 +124,19 @@ async def test_while_a_master_is_away_the_others_go_on_and_then_all_does(site: S
         if await site.cluster.owner(partition.keys) is not node
     ]
     assert node is not None
+    running, go = asyncio.Event(), asyncio.Event()
+
+    @site.stack.tasks.task("held")
+    async def held() -> None:
+        running.set()
+        await go.wait()
+
+    (kept,) = of_partition(1, 1, "kept")
     async with site.stack.worker(), watching(site.stack, task_types=["step"]) as call:
+        await enqueue(site.store, new_task(kept, task_type="held"))
+        await running.wait()
         await node.kill()
+        go.set()  # it ends, and cannot be told yet: that holds up no other
         others = [i for p in reachable for i in of_partition(p, 5, "others")]
         states = await run_all(site, others)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -133,7 +146,10 @@ async def test_while_a_master_is_away_the_others_go_on_and_then_all_does(site: S
         ids = [f"later-{i}" for i in range(20)]
         later = await run_all(site, ids)
         heard = by_task(await until_ends(call, len(others) + len(ids)))
+        late = await ends(site, [kept])
+        attempts = (await site.store.get(kept)).attempts
 
+    assert (late, attempts) == (completed(1), 1)
     assert states == completed(len(others))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert later == completed(20)
@@ -226,6 +242,24 @@ async def test_the_node_that_was_named_may_go_once_the_others_are_known(site: Si
         states = await run_all(site, [f"t-{i}" for i in range(20)])
 
     assert states == completed(20)
+
+
+async def test_a_server_and_its_worker_need_one_node_to_begin_with(cluster: Cluster) -> None:
+    (_, node, _) = cluster.nodes
+    divided = ("--partitions", "3")
+    async with (
+        serving(node.url, "served", *divided) as address,
+        TaskClient(address) as client,
+    ):
+        results = [await client.run("demo.divide", dividend=6, divisor=i) for i in (1, 2, 3)]
+    where = ("--redis-url", cluster.nodes[2].url, "--namespace", "served")
+    code, report, _ = await taskline("fsck", *where, *divided)
+    refused, _, log = await taskline("fsck", *where)
+
+    assert results == [6.0, 3.0, 2.0]
+    assert (code, refused) == (0, 6), report
+    assert "clean: 3 tasks" in report
+    assert "has 3 partitions in this store, not 1" in log
 
 
 async def _other_than(cluster: Cluster, keys: Keys) -> Node:

@@ -302,6 +302,7 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
         tasks="examples.tasks:tasks",
         data_dir=Path("/data"),
         namespace="blue",
+        partitions=3,
         concurrency=4,
         lease_s=5,
         grace_s=7,
@@ -317,7 +318,7 @@ def test_a_worker_gets_the_options_of_its_server() -> None:
 
     assert command.endswith(
         "worker --tasks examples.tasks:tasks --data-dir /data --namespace blue "
-        "--concurrency 4 --lease 5.0 --grace 7.0 "
+        "--concurrency 4 --lease 5.0 --grace 7.0 --partitions 3 "
         "--max-queued 12 --max-input-size 500 --max-result-size 1000 "
         "--result-ttl 60.0 --record-ttl 90.0 --max-lost 5 --log-level info --log-format auto"
     )
