@@ -15,6 +15,7 @@ from taskline_service.queue_order import EVERY_QUEUE
 from taskline_service.store import TaskStore
 from taskline_service.store.keys import partition_of
 from taskline_service.task import Claim
+from taskline_service.worker import rounds as rounds_module
 from taskline_service.worker import worker as worker_module
 from taskline_service.worker.rounds import ClaimRounds
 from tests.partitions.conftest import PARTITIONS
@@ -195,6 +196,24 @@ async def test_a_partition_that_fails_holds_up_no_other(
     assert len(calls) == 1
     assert not any(failing.keys.hold(claim.task_id) for claim in found[:9])
     assert len({claim.task_id for claim in found}) == 12
+
+
+async def test_a_partition_that_is_back_is_asked_before_those_that_are_empty(
+    store: TaskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds_module, "_LEAVE_ALONE_S", 0.0)
+    await enqueue(store, *of_partition(1, 1))
+    rounds, failing = rounds_of(store), store.partitions[1]
+
+    async def away(*args: Any, **options: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, "claim", away)
+        while rounds.promising(["work"]):
+            await claim(rounds, 1)
+
+    assert await claim(rounds, 1)
 
 
 async def claim_of(rounds: ClaimRounds) -> Sequence[Claim]:
