@@ -15,7 +15,13 @@ from hypothesis import settings
 from taskline_service.die_with_parent import wrapped
 from taskline_service.embedded.binary import find_server
 from taskline_service.fsck import check_store
-from taskline_service.store import Redis, TaskStore, opened, parse_redis_url
+from taskline_service.store import (
+    Redis,
+    TaskStore,
+    check_partitions,
+    opened,
+    parse_redis_url,
+)
 from tests.census import remove_keys
 from tests.stack import Stack
 
@@ -67,6 +73,8 @@ async def store(redis_url: str, request: pytest.FixtureRequest) -> AsyncIterator
         partitions = 1
     namespace = f"test-{secrets.token_hex(4)}"
     async with opened(parse_redis_url(redis_url), namespace, partitions=partitions) as store:
+        if partitions > 1:
+            await check_partitions(store, decide=True)
         yield store
         for partition in store.partitions:
             report = await check_store(partition.redis, partition.keys)

@@ -116,6 +116,7 @@ async def test_o46_tasks_that_completed_and_failed_are_counted_per_type(
     }
 
 
+@pytest.mark.one_partition
 async def test_tasks_that_fail_without_an_attempt_of_theirs_are_counted_too(
     collected: Collected, stack: Stack
 ) -> None:
@@ -172,6 +173,7 @@ async def test_calls_are_measured_at_both_ends(collected: Collected, stack: Stac
         assert calls[method, "OK"] == 1
 
 
+@pytest.mark.one_partition
 async def test_queues_are_read_once_for_each_collection(collected: Collected, stack: Stack) -> None:
     @stack.tasks.task("work")
     async def work() -> None: ...

@@ -77,6 +77,7 @@ async def test_the_life_of_a_task_is_one_trace(stack: Stack, spans: InMemorySpan
     assert [dict(a.attributes or {})["taskline.task.attempt"] for a in attempts] == [1, 2]
 
 
+@pytest.mark.one_partition
 async def test_a_task_scheduled_more_than_a_minute_ahead_starts_a_trace_of_its_own(
     stack: Stack, spans: InMemorySpanExporter
 ) -> None:

@@ -199,6 +199,7 @@ async def test_a_task_that_kills_its_child_is_lost_at_once_and_fails_after_three
     assert task.attempts == 3
 
 
+@pytest.mark.one_partition
 async def test_a_loss_is_no_failure_of_the_task(stack: Stack, store: TaskStore) -> None:
     async with working(stack):
         handle = await stack.client.enqueue("die", {"how": "exit"})

@@ -18,6 +18,7 @@ async def damage(store: TaskStore, name: bytes) -> None:
     await store.redis.call(b"SET", store.keys.prefix + name, b"rubbish")
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("fails", [False, True], ids=["a result", "a failure"])
 @pytest.mark.parametrize(
     "key",

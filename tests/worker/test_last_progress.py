@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from taskline_service.store import Redis, TaskStore, parse_redis_url
 from taskline_service.task import Claim, Progress
 from taskline_service.worker.progress import ProgressSender
@@ -11,6 +13,7 @@ from tests.store.making import claim_all, enqueue
 ATTEMPTS, STEPS = 60, 12
 
 
+@pytest.mark.one_partition
 async def test_no_last_report_is_lost_while_many_attempts_report_to_a_slow_store(
     store: TaskStore, redis_url: str
 ) -> None:

@@ -126,6 +126,7 @@ def request(**fields: Any) -> Any:
     return task_service_pb2.EnqueueRequest(task_type="on_loop", input=task_input, **fields)
 
 
+@pytest.mark.one_partition
 async def test_the_limits_of_a_worker_are_those_of_the_tasks_that_its_tasks_enqueue(
     store: TaskStore, redis_url: str
 ) -> None:

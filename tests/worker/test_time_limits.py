@@ -73,6 +73,7 @@ async def test_a_busy_thread_that_ignores_its_timeout_is_left_behind_and_counted
     assert (task.error.error_type, after) == (task.error.TYPE_TIMEOUT, "its slot is free")
 
 
+@pytest.mark.one_partition
 async def test_what_could_not_be_stopped_is_to_run_alone_next(
     stack: Stack, store: TaskStore
 ) -> None:
@@ -193,6 +194,7 @@ async def test_a_task_that_sleeps_on_the_event_loop_is_interrupted_when_its_time
         assert await (await stack.client.enqueue("beside")).result(timeout=LIMIT) == "goes on"
 
 
+@pytest.mark.one_partition
 async def test_a_cancelled_task_that_blocks_the_event_loop_is_interrupted(stack: Stack) -> None:
     blocks = threading.Event()
 
