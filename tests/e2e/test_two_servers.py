@@ -132,10 +132,11 @@ async def test_a_filter_watch_goes_on_with_a_token_of_the_other_server(stack: St
         channel = grpc.aio.insecure_channel(address)
         async with channel:
             call = TaskServiceStub(channel).Watch(pb.WatchRequest(filter=pb.TaskFilter()))
-            await call.initial_metadata()
+            await call.read()
             await stack.client.enqueue("quick")
             first = await call.read()
             assert isinstance(first, task_pb2.TaskEvent)
+            assert first.HasField("snapshot")
     async with stack.worker():
         request = pb.WatchRequest(filter=pb.TaskFilter(), resume_token=first.resume_token)
         rest = []

@@ -879,7 +879,9 @@ class TaskEvent(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___TaskEvent.Heartbeat:
-        """Nothing happened for `heartbeat_interval`."""
+        """Nothing happened for `heartbeat_interval`. A watch that has nothing to tell
+        when it begins, because of its filter or its token, begins with one.
+        """
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.limits import MAX_FOLLOWED_BY_FILTER
@@ -51,7 +52,8 @@ class FilterTelling:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._forgot = False
         self._clock = asyncio.get_running_loop().time
-        self.sent_at = self._clock()
+        # Nothing yet: a sign of life is due at once.
+        self.sent_at = -inf
 
     async def of(self, events: Sequence[Event]) -> AsyncIterator[pb.TaskEvent]:
         """What there is to tell of these events."""

@@ -205,7 +205,7 @@ class TaskServicer(TaskServiceServicer):
         options = options_of(request)
         with self._watches.one(), telemetry.watching():
             if request.HasField("filter"):
-                follow = self._watch_filter(request, options, context)
+                follow = self._watch_filter(request, options)
             else:
                 follow = self._watch_tasks(request, options)
             async with aclosing(follow) as events:
@@ -225,11 +225,8 @@ class TaskServicer(TaskServiceServicer):
         )
 
     def _watch_filter(
-        self, request: pb.WatchRequest, options: WatchOptions, context: Context
+        self, request: pb.WatchRequest, options: WatchOptions
     ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
-        async def tell() -> None:  # from here on the caller misses nothing
-            await context.send_initial_metadata(())
-
         stream = FilterWatch(
             self._store,
             self._hub,
@@ -238,7 +235,7 @@ class TaskServicer(TaskServiceServicer):
             Selection.of(request.filter),
             options=options,
         )
-        return stream.events(resume_token=request.resume_token, on_begun=tell)
+        return stream.events(resume_token=request.resume_token)
 
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context

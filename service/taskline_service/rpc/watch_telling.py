@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.rpc import tokens
@@ -36,7 +37,8 @@ class Telling:
         self._places = {task_id: place for place, task_id in enumerate(self.ids)}
         self._sequences: dict[str, int] = {}
         self._clock = asyncio.get_running_loop().time
-        self.sent_at = self._clock()
+        # Nothing yet: a sign of life is due at once.
+        self.sent_at = -inf
 
     def is_new(self, event: Event) -> bool:
         """Whether the event is still to be told."""
