@@ -29,15 +29,17 @@ _CONTENTS: dict[bytes, tuple[bytes, ...]] = {
 }
 
 
-async def keys_that_tell(redis: Redis, keys: Keys, *texts: str) -> set[str]:
-    """The keys whose name or content has one of these texts, but for what workers were given last:
-    that goes by itself within a minute.
+async def keys_that_tell(
+    redis: Redis, keys: Keys, *texts: str, given_last: bool = False
+) -> set[str]:
+    """The keys whose name or content has one of these texts; only if asked, with what workers were
+    given last, which goes by itself when the lease is over.
     """
     telling = set[str]()
     for name in await _names(redis, keys):
         key = keys.prefix + name.encode()
         kind = await redis.call(b"TYPE", key)
-        if kind == b"none" or name.startswith("c:"):
+        if kind == b"none" or (name.startswith("c:") and not given_last):
             continue
         command, *rest = _CONTENTS[kind]
         told = [name.encode(), await redis.call(command, key, *rest)]

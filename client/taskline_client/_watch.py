@@ -48,15 +48,15 @@ async def follow(
     all that happened since.
 
     Raises:
-        Unavailable: No server within the connection's timeout at the start, or
-            for five minutes later on.
+        Unavailable: No server would begin it for the connection's timeout, or go on with
+            it for five minutes.
     """
     here = service.WatchRequest()
     here.CopyFrom(request)
     if enqueued is not None and _leads_on(enqueued):
         here.resume_token = enqueued.resume_token
         yield _snapshot_of(enqueued)
-    patience = Patience(connection.timeout)
+    longest, patience = connection.timeout, None
     outage = _Outage(outages or _Untold())
     while True:
         try:
@@ -68,12 +68,14 @@ async def follow(
             async with aclosing(watch) as events:
                 async for event in events:
                     outage.end()
+                    longest, patience = _LONGEST_OUTAGE, None
                     here.resume_token = event.resume_token or here.resume_token
                     yield event
-                    patience = Patience(_LONGEST_OUTAGE)
             return
         except Unavailable as error:
             outage.failed(error)
+            # It begins with the failure: a watch may have been quiet for long before.
+            patience = patience or Patience(longest)
             if not await patience.pause(error):
                 raise
 

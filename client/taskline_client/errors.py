@@ -23,7 +23,8 @@
         └── Unavailable         no server, no store, or no answer in time
 
 A task that failed is not a failed call. An input that cannot be written as JSON
-is a plain TypeError or ValueError, before any call.
+is a plain TypeError or ValueError, before any call; that a client was closed is a
+plain RuntimeError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,7 +68,8 @@ class TaskTimeout(TasklineError, TimeoutError):
 
     def __init__(self, task_id: str, waited: timedelta) -> None:
         seconds = f"{waited.total_seconds():g}"
-        super().__init__(f"task {task_id} did not complete within {seconds} seconds")
+        unit = "second" if seconds == "1" else "seconds"
+        super().__init__(f"task {task_id} did not complete within {seconds} {unit}")
         self.task_id = task_id
         self.waited = waited
 

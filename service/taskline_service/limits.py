@@ -42,7 +42,7 @@ MAX_LABEL_KEY = 63
 MAX_JSON_DEPTH = 200
 # As a protobuf value: a level of objects costs three messages, and parsers stop at a hundred.
 MAX_VALUE_DEPTH = 30
-# Page tokens and resume tokens; ours are shorter by half.
+# Page tokens and resume tokens; ours are shorter.
 MAX_TOKEN_CHARACTERS = 4096
 # Of a progress report and of a line of the task's log; the rest is cut off.
 MAX_MESSAGE_CHARACTERS = 500

@@ -20,8 +20,10 @@ from google.protobuf.duration_pb2 import Duration
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
+from taskline_service import TaskFailure
 from tests.client.conftest import Serve
 from tests.client.scripted import Context, ScriptedServer, completed, progress, refuse, snapshot
+from tests.stack import Stack
 
 PROTOS = Path(__file__).parents[2] / "protos"
 
@@ -228,7 +230,34 @@ async def test_a_task_that_did_not_complete_has_its_exit_code(
 
     ran = await taskline("result", "t", address=server.address)
 
-    assert ran == Ran(exit_code, "", "taskline: task t: builtins.ValueError: bad luck\nTb:\n")
+    message = "taskline: task t: builtins.ValueError: bad luck\n"
+    facts = "error_type: unknown\nis_retryable: false\n"
+    assert ran == Ran(exit_code, "", f"{message}{facts}Tb:\n")
+
+
+async def test_of_an_error_its_kind_whether_it_is_retryable_and_its_details_are_shown(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("sell", max_attempts=1)
+    async def sell() -> None:
+        raise TaskFailure("sold out", details={"sku": "7\x1b[2Jü"}, retryable=False)
+
+    facts = [
+        ("error_type:", "runtime"),
+        ("is_retryable:", "false"),
+        ("details:", '{"sku": "7\\u001b[2Jü"}'),
+    ]
+    async with stack.worker():
+        ran = await taskline("run", "sell", "--task-id", "t", address=stack.address)
+        result = await taskline("result", "t", address=stack.address)
+        got = await taskline("get", "t", address=stack.address)
+
+    for name, value in facts:
+        assert f"{name} {value}" in result.err.splitlines()
+        assert f"{name} {value}" in ran.err.splitlines()
+        assert [name.rstrip(":"), value] in [
+            line.split(maxsplit=1) for line in got.out.splitlines()
+        ]
 
 
 async def test_a_result_that_does_not_come_in_time_says_what_to_do(serve: Serve) -> None:
@@ -446,7 +475,7 @@ async def test_the_deployment_is_shown_in_tables(serve: Serve) -> None:
         return admin.ListQueuesResponse(queues=[admin.Queue(name="q", queued_count=3)])
 
     async def workers(_: object, __: Context) -> Any:
-        worker = admin.Worker(id="w", concurrency=8, running_task_ids=["t"])
+        worker = admin.Worker(id="w", concurrency=8, running_task_ids=list("abcd"))
         return admin.ListWorkersResponse(workers=[worker])
 
     server = await serve(ListTaskTypes=types, ListQueues=queues, ListWorkers=workers)
@@ -458,7 +487,13 @@ async def test_the_deployment_is_shown_in_tables(serve: Serve) -> None:
     assert [ran.code for ran in shown] == [0, 0, 0]
     assert shown[0].out.splitlines()[1] == "demo.any  q      Does it."
     assert shown[1].out.splitlines()[1].split() == ["q", "open", "3", "0", "0"]
-    assert shown[2].out.splitlines()[1].split() == ["w", "working", "1/8", "all"]
+    assert shown[2].out.splitlines()[1].split() == [
+        "w",
+        "working",
+        "4/8",
+        "all",
+        *["a,b,c", "and", "1", "more"],
+    ]
 
 
 async def test_help_and_version_need_no_server() -> None:

@@ -15,6 +15,7 @@ from taskline_client import (
     TaskCancelled,
     TaskFailed,
     TaskNotFound,
+    TaskTimeout,
     WrongState,
 )
 from tests.client.conftest import Connect
@@ -110,6 +111,10 @@ async def test_a_cancelled_task_raises_what_it_is(connect: Connect) -> None:
 
     with pytest.raises(TaskCancelled, match="not needed"):
         await client.handle("t").result()
+
+
+def test_a_wait_of_one_second_says_second() -> None:
+    assert str(TaskTimeout("t", timedelta(seconds=1))).endswith("within 1 second")
 
 
 async def test_d27_a_timeout_that_runs_out_is_a_timeout_error(connect: Connect) -> None:

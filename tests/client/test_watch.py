@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -193,6 +194,81 @@ async def test_a_watch_survives_the_restart_of_its_server(serve: Serve) -> None:
 
     assert [type(event) for event in events] == [Snapshot, Ended]
     assert tokens == ["", "1"]
+
+
+@pytest.mark.parametrize("by_filter", [False, True], ids=["by ids", "by filter"])
+async def test_a_watch_that_stands_outlasts_an_outage_longer_than_a_calls_timeout(
+    serve: Serve, by_filter: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has told nothing yet, and was quiet for longer than an outage may last."""
+    tokens: list[str] = []
+    stands, timeout, outage = asyncio.Event(), timedelta(milliseconds=100), timedelta(seconds=4)
+    monkeypatch.setattr("taskline_client._watch._LONGEST_OUTAGE", outage)
+
+    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        tokens.append(request.resume_token)
+        yield pb.TaskEvent(heartbeat=pb.TaskEvent.Heartbeat(), resume_token="1")
+        stands.set()
+        await asyncio.Event().wait()
+
+    async def watch_on(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        tokens.append(request.resume_token)
+        yield completed("t", b"0", token="2")
+
+    first = await serve(Watch=watch)
+    async with TaskClient(first.address, timeout=timeout) as client:
+        events = client.watch_tasks() if by_filter else client.watch("t", resume_token="0")
+        async with aclosing(events):
+            waiting = asyncio.ensure_future(anext(events))
+            await stands.wait()
+            await asyncio.wait([waiting], timeout=outage.total_seconds())
+            await first.stop()
+            await asyncio.wait([waiting], timeout=3 * timeout.total_seconds())
+            assert not waiting.done()
+            second = ScriptedServer(first.address, Watch=watch_on)
+            await second.start()
+            event = await waiting
+    await second.stop()
+
+    assert isinstance(event, Ended)
+    assert tokens == ["" if by_filter else "0", "1"]
+
+
+async def test_a_drained_server_is_left_at_once_for_the_other_one(serve: Serve) -> None:
+    """Also by a watch that was never told anything, for longer than a call may take."""
+    asked, stands = list[str](), asyncio.Event()
+    timeout = timedelta(milliseconds=300)
+    drain = asyncio.Event()
+
+    def server(name: str) -> Any:
+        async def watch(
+            request: service.WatchRequest, context: Context
+        ) -> AsyncIterator[pb.TaskEvent]:
+            asked.append(name)
+            if name not in asked[:1]:
+                yield completed("t", b"0", token="2")
+                return
+            await context.send_initial_metadata(())
+            stands.set()
+            await drain.wait()
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+
+        return watch
+
+    servers = [await serve(Watch=server(name)) for name in ("one", "two")]
+    addresses = ",".join(each.address for each in servers)
+    async with TaskClient(f"ipv4:{addresses}", timeout=timeout) as client:
+        events = client.watch_tasks()
+        async with aclosing(events):
+            waiting = asyncio.ensure_future(anext(events))
+            await stands.wait()
+            await asyncio.wait([waiting], timeout=2 * timeout.total_seconds())
+            drain.set()
+            async with asyncio.timeout(5):
+                event = await waiting
+
+    assert isinstance(event, Ended)
+    assert asked[0] != asked[-1]
 
 
 async def test_a_watch_that_is_left_ends_on_the_server(connect: Connect) -> None:

@@ -17,7 +17,8 @@ import pytest
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceStub
-from taskline_client import TaskClient
+from taskline_client import EnqueueOptions, TaskClient
+from taskline_client._watch import follow
 from taskline_client.events import Ended, LogLine, Snapshot, TaskEvent
 from taskline_service import TaskContext
 from taskline_service.rpc import RpcServer
@@ -132,10 +133,11 @@ async def test_a_filter_watch_goes_on_with_a_token_of_the_other_server(stack: St
         channel = grpc.aio.insecure_channel(address)
         async with channel:
             call = TaskServiceStub(channel).Watch(pb.WatchRequest(filter=pb.TaskFilter()))
-            await call.initial_metadata()
+            await call.read()
             await stack.client.enqueue("quick")
             first = await call.read()
             assert isinstance(first, task_pb2.TaskEvent)
+            assert first.HasField("snapshot")
     async with stack.worker():
         request = pb.WatchRequest(filter=pb.TaskFilter(), resume_token=first.resume_token)
         rest = []
@@ -243,3 +245,32 @@ async def test_a_filter_watch_misses_and_repeats_nothing_when_its_process_is_gon
         # Nothing is missing in between. The end of a task that had ended has its sequence.
         sequences = [event.sequence for event in events]
         assert all(later - one <= 1 for one, later in pairwise(sequences))
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_watch_that_has_told_nothing_yet_misses_nothing_when_its_process_is_gone(
+    stack: Stack, redis_url: str, way: signal.Signals
+) -> None:
+    stack.tasks.task("quick")(lambda: 1)
+    addresses, queue = (free_address(), free_address()), EnqueueOptions(queue="mail")
+    async with (
+        server_process(stack, redis_url, addresses[0]) as first,
+        AsyncExitStack() as later,
+        TaskClient(f"ipv4:{addresses[0]},{addresses[1]}") as client,
+        aclosing(
+            follow(client._connection, pb.WatchRequest(filter=pb.TaskFilter(queues=["mail"])))
+        ) as events,
+    ):
+        async with asyncio.timeout(10):
+            stands = await anext(events)
+        # Only now, so that it is the first that is watched with.
+        await later.enter_async_context(server_process(stack, redis_url, addresses[1]))
+        first.send_signal(way)
+        await first.wait()
+        handle = await stack.client.enqueue("quick", options=queue)
+        async with asyncio.timeout(20):
+            while not (event := await anext(events)).task_id:
+                pass
+
+    assert stands.HasField("heartbeat")
+    assert (event.task_id, event.WhichOneof("event")) == (handle.id, "snapshot")

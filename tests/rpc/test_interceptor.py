@@ -43,6 +43,7 @@ class Servicer:
     def __init__(self) -> None:
         self.closed = asyncio.Event()
         self.started = asyncio.Event()
+        self.written = 0
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Any) -> pb.GetTaskResponse:
         match request.task_id:
@@ -69,6 +70,9 @@ class Servicer:
                     await context.abort(grpc.StatusCode.DATA_LOSS, "aborted by hand")
                 while task_id == "endless":
                     yield TaskEvent(task_id="again")
+                while task_id == "large":
+                    yield TaskEvent(task_id="x" * 200_000)
+                    self.written += 1
         finally:
             self.closed.set()
 
@@ -268,6 +272,27 @@ async def test_a_generator_is_closed_at_once_when_its_caller_leaves(running: Run
 
     async with asyncio.timeout(5):
         await running.servicer.closed.wait()
+
+
+async def test_a_caller_who_leaves_during_a_write_is_no_bug(
+    running: Running, exporter: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = running.stub.Watch(pb.WatchRequest(task_ids=["large"]))
+    await call.read()
+    written = -1
+    # As long as more can be written, none of the writes waits for the caller to read.
+    while written != running.servicer.written:
+        written = running.servicer.written
+        await asyncio.sleep(0.1)
+
+    call.cancel()
+
+    async with asyncio.timeout(5):
+        await running.servicer.closed.wait()
+        while running.interceptor.calls:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    assert (await one_span(exporter)).attributes["rpc.response.status_code"] == "CANCELLED"  # type: ignore[index]
+    assert not caplog.records
 
 
 async def test_health_checks_work_behind_it_and_leave_no_span(

@@ -235,8 +235,8 @@ async def test_f9_1_ft3_a_result_may_have_five_mebibytes(
 async def test_f9_2_an_answer_has_results_up_to_three_mebibytes(
     stack: Stack, form: pb.PayloadFormat.ValueType, more: int
 ) -> None:
-    # A payload of json_bytes, or of a text: a tag and four bytes of length, for each message.
-    wrapped = 10 if form == pb.PAYLOAD_FORMAT_JSON else 5
+    # The text itself, or a protobuf value with it: a tag and four bytes of length.
+    wrapped = 5 if form == pb.PAYLOAD_FORMAT_JSON else 0
     quotes = 2 if form == pb.PAYLOAD_FORMAT_JSON else 0
     await completed(
         stack.store, "t", json.dumps(text_of(3 * MIB - wrapped + quotes + more)).encode()
@@ -247,7 +247,8 @@ async def test_f9_2_an_answer_has_results_up_to_three_mebibytes(
 
     assert answer.HasField("result") is (more <= 0)
     if more == 0:
-        assert answer.result.ByteSize() == 3 * MIB
+        told = answer.result
+        assert (len(told.json_bytes) or told.json.ByteSize()) == 3 * MIB
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -456,6 +457,11 @@ async def test_a_thousand_refusals_make_an_answer_that_fits(stack: Stack) -> Non
     assert answer.ByteSize() <= MOST
     assert [failure.index for failure in answer.failures] == list(range(1000))
     assert all(failure.reason == "INVALID_INPUT" for failure in answer.failures)
+    first, last = answer.failures[0], answer.failures[-1]
+    assert len(first.field_violations) == MAX_FAULTS
+    assert not first.metadata
+    assert not last.field_violations
+    assert last.metadata == {"violation_count": str(MAX_FAULTS)}
 
 
 @pytest.fixture

@@ -262,3 +262,5 @@ async def test_a_request_that_cannot_be_answered_is_refused(
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert field in (raised.value.details() or "")
+    if field == "window":
+        assert "must be from 0 s to 24 h" in (raised.value.details() or "")

@@ -7,17 +7,12 @@ import pytest
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.store.records import pack
-from tests.rpc.test_watch_filter import Call, Events, told, watching
+from tests.rpc.test_watch_filter import read, told, watching
 from tests.stack import Stack
 from tests.store.making import claimed
 from tests.store.test_strange_messages import event_of, unheard
 
 State = task_pb2.Task.State
-
-
-async def read(call: Call, count: int) -> Events:
-    async with asyncio.timeout(10):
-        return [await call.read() for _ in range(count)]
 
 
 async def damaged_event_of(stack: Stack, task_id: str) -> None:

@@ -46,7 +46,7 @@ Call = Any
 async def watching(
     stack: Stack, *, resume_token: str = "", interval_ms: int = 20, **conditions: Any
 ) -> AsyncIterator[Call]:
-    """A watch that misses nothing from here on."""
+    """A watch that misses nothing from here on; of signs of life `read` tells none."""
     request = pb.WatchRequest(filter=pb.TaskFilter(**conditions), resume_token=resume_token)
     request.min_progress_interval.FromMilliseconds(interval_ms)
     call = stack.stub.Watch(request)
@@ -58,8 +58,12 @@ async def watching(
 
 
 async def read(call: Call, count: int) -> Events:
+    events = Events()
     async with asyncio.timeout(10):
-        return [await call.read() for _ in range(count)]
+        while len(events) < count:
+            event = await call.read()
+            events += [] if event.HasField("heartbeat") else [event]
+    return events
 
 
 async def until_ends(call: Call, count: int) -> Events:
@@ -323,19 +327,53 @@ async def test_a_token_that_the_log_no_longer_reaches_is_expired(stack: Stack) -
     assert await refused(call) == (grpc.StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
 
 
+async def test_nothing_is_lost_to_who_breaks_off_before_anything_happened(stack: Stack) -> None:
+    call: Call = stack.stub.Watch(pb.WatchRequest(filter=pb.TaskFilter()))
+    async with asyncio.timeout(10):
+        first = await call.read()
+    call.cancel()
+    await enqueue(stack.store, new_task("meanwhile", delay=AN_HOUR))
+
+    async with watching(stack, resume_token=first.resume_token) as again:
+        assert told([first]) == [("", "heartbeat")]
+        assert told(await read(again, 1)) == [("meanwhile", "snapshot")]
+
+
+async def test_a_watch_that_continues_with_nothing_new_says_at_once_that_it_stands(
+    stack: Stack,
+) -> None:
+    await enqueue(stack.store, new_task("a", delay=AN_HOUR))
+    page = await stack.stub.ListTasks(pb.ListTasksRequest())
+    (task,) = page.tasks
+    requests = [
+        pb.WatchRequest(filter=pb.TaskFilter(), resume_token=page.resume_token),
+        pb.WatchRequest(task_ids=["a"], resume_token=task.resume_token),
+    ]
+    for request in requests:
+        request.heartbeat_interval.FromSeconds(600)
+        call: Call = stack.stub.Watch(request)
+        async with asyncio.timeout(10):
+            first = await call.read()
+        call.cancel()
+
+        assert told([first]) == [("", "heartbeat")]
+        assert first.resume_token
+
+
 async def test_a_quiet_watch_keeps_its_token_fresh(stack: Stack) -> None:
     request = pb.WatchRequest(
         filter=pb.TaskFilter(queues=["quiet"]), heartbeat_interval=Duration(seconds=1)
     )
-    call = stack.stub.Watch(request)
-    await call.initial_metadata()
+    call: Call = stack.stub.Watch(request)
+    first = await call.read()
     await enqueue(stack.store, "a")
     await enqueue(stack.store, "b")
-    (beat,) = await read(call, 1)
+    async with asyncio.timeout(10):
+        beat = await call.read()
     call.cancel()
     await stack.store.redis.call(b"XTRIM", stack.store.keys.log, b"MAXLEN", b"0")
 
-    assert told([beat]) == [("", "heartbeat")]
+    assert told([first, beat]) == [("", "heartbeat")] * 2
     async with watching(stack, queues=["quiet"], resume_token=beat.resume_token) as again:
         await enqueue(stack.store, new_task("c", queue="quiet"))
         assert told(await read(again, 1)) == [("c", "snapshot")]
@@ -404,20 +442,13 @@ async def test_progress_that_was_told_is_not_told_again_to_who_continues(stack: 
         assert progress == currents
 
 
-def whole_store(
-    stack: Stack, hub: EventHub
-) -> tuple[AsyncGenerator[task_pb2.TaskEvent, None], asyncio.Event]:
-    """A stream that is read by hand, and what is set once it has begun."""
-    begun = asyncio.Event()
-
-    async def begin() -> None:
-        begun.set()
-
+def whole_store(stack: Stack, hub: EventHub) -> AsyncGenerator[task_pb2.TaskEvent, None]:
+    """A stream that is read by hand."""
     messages = EventMessages(stack.store)
     stream = FilterWatch(
         stack.store, hub, Lifetime(), messages, Selection(), options=WatchOptions()
     )
-    return stream.events(on_begun=begin), begun
+    return stream.events()
 
 
 @pytest.mark.one_partition
@@ -426,19 +457,15 @@ async def test_a_watcher_that_falls_behind_goes_on_from_the_log(
 ) -> None:
     monkeypatch.setattr("taskline_service.store.events.SELECTED_MAILBOX_LENGTH", 3)
     await enqueue(stack.store, new_task("earlier", delay=AN_HOUR))
-    async with running_hub(stack) as hub:
-        stream, begun = whole_store(stack, hub)
-        async with contextlib.aclosing(stream) as events:
-            first = asyncio.ensure_future(anext(events))
-            await begun.wait()
-            await enqueue(stack.store, new_task("first", delay=AN_HOUR))
-            seen = [await first]
-            for i in range(300):
-                await enqueue(stack.store, new_task(f"t-{i}", delay=AN_HOUR))
-                await stack.store.cancel(f"t-{i}")
-            await heard(hub, stack)
-            seen += [await anext(events) for _ in range(600)]
+    async with running_hub(stack) as hub, contextlib.aclosing(whole_store(stack, hub)) as events:
+        seen = [await anext(events)]
+        for i in range(300):
+            await enqueue(stack.store, new_task(f"t-{i}", delay=AN_HOUR))
+            await stack.store.cancel(f"t-{i}")
+        await heard(hub, stack)
+        seen += [await anext(events) for _ in range(600)]
 
+    assert told(seen[:1]) == [("", "heartbeat")]
     assert told(seen[1:]) == [
         (f"t-{i}", kind) for i in range(300) for kind in ("snapshot", "ended")
     ]
@@ -451,20 +478,15 @@ async def test_what_is_too_far_behind_for_the_log_ends_as_expired(
 ) -> None:
     monkeypatch.setattr("taskline_service.store.events.SELECTED_MAILBOX_LENGTH", 3)
     await enqueue(stack.store, new_task("earlier", delay=AN_HOUR))
-    async with running_hub(stack) as hub:
-        stream, begun = whole_store(stack, hub)
-        async with contextlib.aclosing(stream) as events:
-            first = asyncio.ensure_future(anext(events))
-            await begun.wait()
-            await enqueue(stack.store, new_task("first", delay=AN_HOUR))
-            await first
-            for i in range(10):
-                await enqueue(stack.store, new_task(f"t-{i}", delay=AN_HOUR))
-            await heard(hub, stack)
-            await stack.store.redis.call(b"XTRIM", stack.store.keys.log, b"MAXLEN", b"1")
+    async with running_hub(stack) as hub, contextlib.aclosing(whole_store(stack, hub)) as events:
+        await anext(events)
+        for i in range(10):
+            await enqueue(stack.store, new_task(f"t-{i}", delay=AN_HOUR))
+        await heard(hub, stack)
+        await stack.store.redis.call(b"XTRIM", stack.store.keys.log, b"MAXLEN", b"1")
 
-            with pytest.raises(ResumeTokenExpired):
-                await anext(events)
+        with pytest.raises(ResumeTokenExpired):
+            await anext(events)
 
 
 @pytest.mark.one_partition

@@ -154,15 +154,14 @@ async def test_what_a_task_had_to_tell_is_not_taken_for_that_of_another_with_its
     assert b"first" not in repr(told).encode()
     before = [event for event in told if event.revision <= of_first]
     assert "second" not in repr(before)
-    # The line that is gone is passed over for the output, which says that there is a gap.
-    assert [brief(event) for event in before] == ["QUEUED", "RUNNING", "Emitted", "COMPLETED"]
-    assert await store.output(before[2]) is None
+    kinds = ["QUEUED", "RUNNING", "Logged", "Emitted", "COMPLETED"]
+    assert [brief(event) for event in before] == kinds
+    assert before[2].change == Logged(None, None)
+    assert await store.output(before[3]) is None
     assert "second" in repr(told[len(before) :])
 
 
-async def test_of_lines_that_are_no_longer_kept_the_last_one_says_so(
-    store: TaskStore, redis_url: str
-) -> None:
+async def test_lines_that_are_no_longer_kept_say_so(store: TaskStore, redis_url: str) -> None:
     claim = await claimed(store, "a")
     for number in range(1, 12):
         await store.append([LogLine(claim, number, f"line {number}", None)])
@@ -170,7 +169,7 @@ async def test_of_lines_that_are_no_longer_kept_the_last_one_says_so(
 
     lines = [e.change for e in await read(store, redis_url, "a") if isinstance(e.change, Logged)]
 
-    assert [line.message for line in lines] == [None, "line 10", "line 11"]
+    assert [line.message for line in lines] == [*[None] * 9, "line 10", "line 11"]
 
 
 # What it does not keep
@@ -302,3 +301,22 @@ async def test_a_record_goes_and_the_log_has_forgotten_its_task(
             await keeping.expire()
 
     assert await keys_that_tell(store.redis, store.keys, SECRET, "id-of-the-task") == set()
+
+
+async def test_what_a_worker_was_given_last_names_no_task_for_longer_than_its_lease(
+    store: TaskStore,
+) -> None:
+    keeping = brief_store(store, result=NO_TIME, record=NO_TIME)
+    claim = await claimed(store, "id-of-the-task", worker="w", lease=SECOND)
+    await keeping.complete([Completion(claim, b"1")])
+    await keeping.expire()
+    redis, keys = store.redis, store.keys
+
+    left = await keys_that_tell(redis, keys, "id-of-the-task", given_last=True)
+    longest = await redis.call(b"PTTL", keys.prefix + b"c:w")
+
+    assert left == {"c:w"}
+    assert 0 < longest <= 1000
+    async with asyncio.timeout(5):
+        while await keys_that_tell(redis, keys, "id-of-the-task", given_last=True):
+            pass

@@ -9,7 +9,7 @@ import pytest
 from taskline_service.errors import TaskNotFound
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Completion, Failure, ListQuery, Output
-from taskline_service.task import Progress, Task, TaskState
+from taskline_service.task import Claim, Progress, Task, TaskState
 from tests.store.making import (
     BROKEN,
     NO_TIME,
@@ -178,15 +178,18 @@ async def test_a_task_that_failed_for_good_shows_its_last_error_in_the_history(
     assert [attempt.error for attempt in task.attempt_history] == [task.error]
 
 
+async def report_and_complete(store: TaskStore, claim: Claim, number: int) -> None:
+    # One after the other: two connections may be served in any order.
+    await store.report_progress([(claim, Progress(current=number))])
+    await store.complete([Completion(claim, b"%d" % number)])
+
+
 async def test_what_is_read_is_one_instant(store: TaskStore) -> None:
     """State, progress, result and error belong together, also while they change."""
     seen = set[TaskState]()
     for number in range(30):
         claim = await claimed(store, f"t-{number}")
-        outcome = asyncio.gather(
-            store.report_progress([(claim, Progress(current=number))]),
-            store.complete([Completion(claim, b"%d" % number)]),
-        )
+        outcome = asyncio.create_task(report_and_complete(store, claim, number))
         while not outcome.done():
             task, result = await store.get_outcome(claim.task_id)
             seen.add(task.state)

@@ -21,7 +21,7 @@ from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import INTERRUPTED, Exit, exit_code_for, tell, tell_command
 from taskline_client.cli.options import DEFAULT_ADDRESS, Output
 from taskline_client.cli.show import print_ids, print_message
-from taskline_client.cli.text import counted, on_one_line
+from taskline_client.cli.text import counted, on_one_line, seconds_text
 from taskline_client.cli.watched import Watched
 from taskline_client.errors import Unavailable
 from taskline_client.events import TaskEvent
@@ -202,7 +202,7 @@ def _board_for(followed: Followed, output: Output) -> Board:
 def _tell_unended(
     connection: Connection, course: _Course, followed: Followed, waited: timedelta
 ) -> None:
-    seconds = f"{waited.total_seconds():g} seconds"
+    seconds = seconds_text(waited)
     unended = [task for task in followed.task_ids if not _has_ended(course, task)]
     if followed.tasks is not None:
         tell(f"stopped watching after {seconds}")

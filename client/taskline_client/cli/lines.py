@@ -5,10 +5,10 @@ from typing import Self, TextIO
 
 from taskline_client.cli.text import (
     clock_text,
+    error_lines,
     error_text,
     number,
     on_one_line,
-    printable,
     progress_text,
 )
 from taskline_client.cli.watched import Watched
@@ -25,7 +25,7 @@ from taskline_client.types import Progress, Task
 
 
 class LineBoard:
-    """Writes a line per event; the last one of a failed task brings its traceback."""
+    """Writes a line per event; below the last one of a failed task is all about its error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -40,8 +40,8 @@ class LineBoard:
         """One line; none for what nobody could read."""
         if text := event_text(event):
             self._write(on_one_line(f"{event.task_id} {text}"))
-        if isinstance(event, Ended) and event.error and event.error.traceback:
-            self._write(printable(event.error.traceback.rstrip()))
+        if isinstance(event, Ended) and event.error and (more := error_lines(event.error)):
+            self._write(more)
 
     def _write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -15,9 +15,9 @@ from taskline_client.cli.lines import report_text
 from taskline_client.cli.text import (
     clock_text,
     counted,
+    error_lines,
     error_text,
     on_one_line,
-    printable,
     progress_text,
 )
 from taskline_client.cli.watched import Watched
@@ -90,8 +90,8 @@ class LiveBoard:
         parts: list[RenderableType] = [block(task)]
         if task.error:
             parts.append(Text(f"  {error_text(task.error)}", style=COLOURS.get(task.state, "")))
-        if task.error and task.error.traceback:
-            parts.append(Text(printable(task.error.traceback.rstrip())))
+            if more := error_lines(task.error):
+                parts.append(Text(more))
         self._console.print(Group(*parts))
 
     def __rich__(self) -> RenderableType:

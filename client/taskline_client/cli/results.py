@@ -13,7 +13,13 @@ from taskline_client.cli.connecting import payload_format, run_connected
 from taskline_client.cli.exits import Exit, exit_code_for, tell
 from taskline_client.cli.options import Output
 from taskline_client.cli.show import payload_text, print_ids, print_message
-from taskline_client.cli.text import error_text, for_this_output, printable
+from taskline_client.cli.text import (
+    error_lines,
+    error_text,
+    for_this_output,
+    printable,
+    seconds_text,
+)
 from taskline_client.types import TaskError
 
 # Days, not infinity: it goes over the wire.
@@ -36,7 +42,7 @@ def result(
                     connection, task_id, wait=longest, payload_format=payload_format(output)
                 )
         except TimeoutError:
-            tell(f"the server did not answer within {longest.total_seconds():g} seconds")
+            tell(f"the server did not answer within {seconds_text(longest)}")
             tell(f"see how task {task_id} fares with: taskline watch {task_id}")
             return Exit.TIMED_OUT
         return await print_outcome(connection, answer, output, waited=longest)
@@ -69,10 +75,10 @@ async def print_outcome(
 
 
 def tell_task_error(task_id: str, error: TaskError) -> None:
-    """The message, and below it what the task's own traceback says."""
+    """The message, and below it what else there is to know, with the task's own traceback."""
     tell(f"task {task_id}: {error_text(error)}")
-    if error.traceback:
-        tell_lines(error.traceback)
+    if more := error_lines(error):
+        tell_lines(more)
 
 
 def tell_lines(text: str) -> None:
@@ -83,7 +89,7 @@ def tell_lines(text: str) -> None:
 def _tell_unfinished(answer: service.GetResultResponse, waited: timedelta) -> None:
     task_id, state = answer.task.id, state_from(answer.task.state)
     if waited:
-        tell(f"task {task_id} did not complete within {waited.total_seconds():g} seconds")
+        tell(f"task {task_id} did not complete within {seconds_text(waited)}")
     else:
         tell(f"task {task_id} has not ended")
     tell(f"it is {state}; follow it with: taskline watch {task_id}")

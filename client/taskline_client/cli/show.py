@@ -14,6 +14,8 @@ from taskline_client.cli.options import Output
 from taskline_client.cli.protojson import to_json
 from taskline_client.cli.tables import Column, print_facts, print_table
 from taskline_client.cli.text import (
+    error_facts,
+    error_lines,
     error_text,
     for_this_output,
     on_one_line,
@@ -107,6 +109,7 @@ def print_task(message: pb.Task) -> None:
             ("result_size", f"{task.result_size} bytes" if task.result_size else ""),
             ("trace_id", task.trace_id),
             ("error", error_text(task.error) if task.error else ""),
+            *(error_facts(task.error) if task.error else ()),
         )
     )
     if task.error and task.error.traceback:
@@ -160,8 +163,8 @@ def print_events(events: Sequence[pb.TaskEvent]) -> None:
         if event is None:
             continue
         print(on_one_line(f"{time_text(event.event_time)} {event_text(event)}"))
-        if isinstance(event, Ended) and event.error and event.error.traceback:
-            print(printable(event.error.traceback.rstrip()))
+        if isinstance(event, Ended) and event.error and (more := error_lines(event.error)):
+            print(more)
 
 
 def payload_text(payload: pb.Payload) -> str:
@@ -246,8 +249,11 @@ WORKERS = (
     Column("RUNNING"),
     Column("QUEUES", rank=2),
     Column("START_TIME", rank=4),
-    Column("HEARTBEAT_TIME", rank=1),
+    Column("HEARTBEAT_TIME", rank=3),
+    Column("RUNNING_TASK_IDS", rank=1, last=True),
 )
+# That are named of a worker.
+_MOST_RUNNING = 3
 
 
 def print_workers(messages: Sequence[admin.Worker]) -> None:
@@ -266,4 +272,10 @@ def worker_row(worker: Worker) -> Sequence[str]:
         ",".join(worker.queues) or "all",
         time_text(worker.start_time),
         time_text(worker.heartbeat_time),
+        _some_of(worker.running_task_ids),
     )
+
+
+def _some_of(task_ids: Sequence[str]) -> str:
+    rest = len(task_ids) - _MOST_RUNNING
+    return ",".join(task_ids[:_MOST_RUNNING]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,10 +1,12 @@
 """Text for people: what servers and tasks wrote must not steer the terminal."""
 
+import json
 import re
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from taskline_client.types import Progress, TaskError
+from taskline_client.types import ErrorType, Progress, TaskError
 
 # Escape sequences whole: the printable rest of one would be noise.
 _ESCAPES = re.compile(
@@ -69,7 +71,17 @@ def clock_text(time: datetime | None) -> str:
 
 def counted(count: int, noun: str) -> str:
     """As in "1 task", "2 tasks"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return counted_text(str(count), noun)
+
+
+def counted_text(count: str, noun: str) -> str:
+    """The same of a number that is written already."""
+    return f"{count} {noun}{'' if count == '1' else 's'}"
+
+
+def seconds_text(span: timedelta) -> str:
+    """As in "1 second", "0.5 seconds"."""
+    return counted_text(f"{span.total_seconds():g}", "second")
 
 
 def span_text(span: timedelta | None) -> str:
@@ -91,3 +103,24 @@ def error_text(error: TaskError) -> str:
     """Class and message, on one line."""
     what = f"{error.exception_class}: " if error.exception_class else ""
     return on_one_line(f"{what}{error.message}")
+
+
+def error_facts(error: TaskError) -> Sequence[tuple[str, str]]:
+    """The rest that people act on, under the contract's names; its traceback is told apart.
+
+    None of a cancellation, of which the state and the message say everything.
+    """
+    if error.error_type is ErrorType.CANCELLED:
+        return ()
+    details = dict(error.details) if error.details else None
+    return (
+        ("error_type", str(error.error_type)),
+        ("is_retryable", "true" if error.is_retryable else "false"),
+        ("details", json.dumps(details, ensure_ascii=False) if details else ""),
+    )
+
+
+def error_lines(error: TaskError) -> str:
+    """What is told below the line of an error: its facts, and the task's own traceback."""
+    facts = (f"{name}: {on_one_line(value)}" for name, value in error_facts(error) if value)
+    return "\n".join([*facts, *filter(None, [printable(error.traceback.rstrip())])])

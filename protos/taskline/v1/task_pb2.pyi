@@ -671,8 +671,9 @@ class TaskEvent(_message.Message):
         TASK_FIELD_NUMBER: _builtins.int
         GAP_FIELD_NUMBER: _builtins.int
         gap: _builtins.bool
-        """Events between the resume token and this snapshot were lost. State is
-        right; `log` and `output` events may be missing.
+        """Events between the resume token, or the last event, and this snapshot were
+        lost. State is right; `log` and `output` events may be missing. All up to
+        this sequence is over: the stream goes on behind it.
         """
         @_builtins.property
         def task(self) -> Global___Task:
@@ -879,7 +880,9 @@ class TaskEvent(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___TaskEvent.Heartbeat:
-        """Nothing happened for `heartbeat_interval`."""
+        """Nothing happened for `heartbeat_interval`. A watch that has nothing to tell
+        when it begins, because of its filter or its token, begins with one.
+        """
 
     def __init__(
         self,

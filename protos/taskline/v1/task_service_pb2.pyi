@@ -333,11 +333,15 @@ class BatchEnqueueResponse(_message.Message):
         """Text for developers."""
         @_builtins.property
         def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-            """As ErrorInfo.metadata."""
+            """As ErrorInfo.metadata. `violation_count` is the number of wrong fields if
+            they are left out.
+            """
 
         @_builtins.property
         def field_violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchEnqueueResponse.FieldViolation]:
-            """What is wrong with the entry, one per wrong field."""
+            """What is wrong with the entry, one per wrong field. Left out if the answer
+            would become too large.
+            """
 
         def __init__(
             self,
@@ -383,11 +387,17 @@ class BatchEnqueueResponse(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnqueueResponse]:
-        """One answer per request, in the same order; empty for one that failed."""
+        """One answer per request, in the same order; empty for one that failed. Once
+        the answer has more than 3 MiB, tasks come without `labels`, `progress` and
+        `error`: GetTask has them.
+        """
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchEnqueueResponse.Failure]:
-        """The entries that were not accepted, by index. Only with `allow_partial`."""
+        """The entries that were not accepted, by index. Only with `allow_partial`. Once
+        they take more than 3 MiB, the rest come without `field_violations` and with
+        the first 100 characters of `message`.
+        """
 
     def __init__(
         self,

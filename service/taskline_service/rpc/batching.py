@@ -154,8 +154,7 @@ async def _response(
     for failure in failures:
         size += failure.ByteSize()
         if size > MAX_PAGE_BYTES:
-            failure.ClearField("field_violations")
-            failure.message = failure.message[:_SHORT_MESSAGE]
+            _shorten_failure(failure)
     for (index, new), outcome in zip(good, outcomes, strict=True):
         if index not in failed:
             response = await write(store, new, outcome)
@@ -170,6 +169,14 @@ def _shorten(task: task_pb2.Task) -> None:
     """Leave out what can be long, so that the answer does not become too large."""
     for name in ("labels", "error", "progress"):
         task.ClearField(name)
+
+
+def _shorten_failure(failure: pb.BatchEnqueueResponse.Failure) -> None:
+    """The same, and tell what is left out: else a caller would think that nothing is."""
+    if failure.field_violations:
+        failure.metadata["violation_count"] = str(len(failure.field_violations))
+        failure.ClearField("field_violations")
+    failure.message = failure.message[:_SHORT_MESSAGE]
 
 
 def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:

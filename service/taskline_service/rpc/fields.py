@@ -27,6 +27,7 @@ from taskline_service.names import (
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
+_HOUR = timedelta(hours=1)
 _US_PER_S = 1_000_000
 _NANOS_PER_S = 1_000_000_000
 # The range of google.protobuf.Timestamp: the years 1 to 9999.
@@ -68,9 +69,14 @@ class Checker:
             self.text(f"{field}[{i}]", value, pattern, rule)
 
     def span(
-        self, field: str, value: Duration, *, least: timedelta = timedelta(0)
+        self,
+        field: str,
+        value: Duration,
+        *,
+        least: timedelta = timedelta(0),
+        most: timedelta = LONGEST_SPAN,
     ) -> timedelta | None:
-        """A span from `least` to a year; None if it is wrong, which is noted."""
+        """A span from `least` to `most`; None if it is wrong, which is noted."""
         if abs(value.nanos) >= _NANOS_PER_S or value.seconds * value.nanos < 0:
             self.wrong(field, "is not a valid duration")
             return None
@@ -78,10 +84,9 @@ class Checker:
         span = (
             timedelta(microseconds=us) if abs(value.seconds) <= LONGEST_SPAN.days * 86400 else None
         )
-        if span is None or not least <= span <= LONGEST_SPAN:
-            self.wrong(
-                field, f"must be from {least.total_seconds():g} s to {LONGEST_SPAN.days} days"
-            )
+        if span is None or not least <= span <= most:
+            longest = f"{most.days} days" if most.days > 1 else f"{most // _HOUR} h"
+            self.wrong(field, f"must be from {least.total_seconds():g} s to {longest}")
             return None
         return span
 

@@ -1,7 +1,8 @@
 """How far a watch by filter has come in the order of all events, which its tokens tell.
 
-Where the first that is heard of a task is its end, its snapshot is read after that, so it may be
-ahead of the stream: what it has told already is then passed over, also by whoever continues.
+Where the first that is heard of a task is its end, or where there is a gap, its snapshot is read
+after that, so it may be ahead of the stream: what it has told already is then passed over, also by
+whoever continues.
 """
 
 from collections import deque
@@ -10,13 +11,13 @@ from dataclasses import replace
 
 from taskline_service.rpc import tokens
 from taskline_service.rpc.pacing import Pacing
-from taskline_service.rpc.tokens import ALL_EVENTS, Ahead, FilterPosition
+from taskline_service.rpc.tokens import ALL_EVENTS, MOST_AHEAD, Ahead, FilterPosition
 from taskline_service.store import End, Event
 from taskline_service.task import Progress, Task
 
-# Tasks in a token, of those ahead and of those with progress held back. Where there are more,
-# who continues may be told again what a snapshot had, or progress; the sequence shows it.
-_MOST_AHEAD = _MOST_HELD = 100
+# Tasks with progress held back, in a token. Where there are more, who continues may be told
+# progress again; the sequence shows it.
+_MOST_HELD = 100
 
 
 class Course:
@@ -25,7 +26,7 @@ class Course:
     def __init__(self, subscription: bytes) -> None:
         self._subscription = subscription
         self._position = FilterPosition(0)
-        self._ahead: deque[Ahead] = deque(maxlen=_MOST_AHEAD)
+        self._ahead: deque[Ahead] = deque(maxlen=MOST_AHEAD)
         # Of a stream that continues: what the token says was ahead, and the progress it owes.
         self.resumed = False
         self._ahead_before: dict[bytes, Ahead] = {}
@@ -100,6 +101,10 @@ class Course:
         if ahead is None or event.revision > ahead.revision:
             return False
         return not (ahead.end_owed and isinstance(event.change, End))
+
+    def is_ahead(self, task: Task) -> None:
+        """The snapshot of a task told more than has been passed."""
+        self._ahead.append(_ahead(task))
 
     def end_is_owed(self, task: Task) -> None:
         """The snapshot of a task told more than has been passed, all but its end."""

@@ -3,8 +3,9 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from math import inf
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.limits import MAX_FOLLOWED_BY_FILTER
@@ -12,7 +13,12 @@ from taskline_service.rpc.as_it_was import as_it_was
 from taskline_service.rpc.filter_course import Course
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.pacing import Pacing
-from taskline_service.rpc.watch_messages import EventMessages, heartbeat, snapshot_of
+from taskline_service.rpc.watch_messages import (
+    EventMessages,
+    NoLongerKept,
+    heartbeat,
+    snapshot_of,
+)
 from taskline_service.rpc.watch_options import WatchOptions
 from taskline_service.store import End, Event, Gap, TaskStore
 from taskline_service.task import Task
@@ -51,7 +57,8 @@ class FilterTelling:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._forgot = False
         self._clock = asyncio.get_running_loop().time
-        self.sent_at = self._clock()
+        # Nothing yet: a sign of life is due at once.
+        self.sent_at = -inf
 
     async def of(self, events: Sequence[Event]) -> AsyncIterator[pb.TaskEvent]:
         """What there is to tell of these events."""
@@ -65,14 +72,16 @@ class FilterTelling:
                         yield message
                 elif standing is _Standing.FOLLOWED or self._is_joined(event, tasks):
                     for ready in self.pacing.order(event):
-                        yield await self._tell(ready)
+                        async for message in self._tell(ready):
+                            yield message
             self._course.passed(event)
         self._forget()
 
     async def of_held(self) -> AsyncIterator[pb.TaskEvent]:
         """Progress that was held back for long enough."""
         for due in self.pacing.take_due():
-            yield await self._tell(due)
+            async for message in self._tell(due):
+                yield message
 
     def heartbeat(self) -> pb.TaskEvent:
         """A sign of life."""
@@ -121,6 +130,8 @@ class FilterTelling:
             shown = task if lost else as_it_was(task, event)
             self._learn(task.id, _Standing.FOLLOWED, shown.revision)
             self._course.passed(event)
+            if lost:
+                self._course.is_ahead(task)
             yield self._with_token(snapshot_of(shown, gap=gap))
             return
         message = snapshot_of(task, gap=gap)
@@ -144,14 +155,20 @@ class FilterTelling:
             self.pacing.forget(task_id)
             self._forgot = self._forgot or known.standing is _Standing.FOLLOWED
 
-    async def _tell(self, event: Event) -> pb.TaskEvent:
+    async def _tell(self, event: Event) -> AsyncIterator[pb.TaskEvent]:
+        try:
+            told = await self._messages.of(event, self._payload_format)
+        except NoLongerKept as gone:
+            async for message in self._introduce(replace(event, change=Gap()), gone.task):
+                yield message
+            return
         self._course.passed(event)
         self.pacing.sent(event)
         if event.task_id in self._known:
             self._known.move_to_end(event.task_id)
         if isinstance(event.change, End):
             self._learn(event.task_id, _Standing.ENDED, event.revision)
-        return self._with_token(await self._messages.of(event, self._payload_format))
+        yield self._with_token(told)
 
     def _with_token(self, message: pb.TaskEvent) -> pb.TaskEvent:
         self.sent_at = self._clock()

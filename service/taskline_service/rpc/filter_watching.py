@@ -6,7 +6,7 @@ mailbox was full.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.errors import ResumeTokenExpired
@@ -54,6 +54,9 @@ class FilterWatch:
     ) -> AsyncGenerator[pb.TaskEvent, None]:
         """The events from now on, or from where the token was; `on_begun` is awaited first.
 
+        The first comes at once, if need be a sign of life: nothing after it is missed, not
+        even by who breaks off right there, as it has a token like any other.
+
         Raises:
             ResumeTokenInvalid: The token is of another watch.
             ResumeTokenExpired: What happened since the token, or while nobody read, is no
@@ -70,8 +73,6 @@ class FilterWatch:
                 self._log_read = self._course.read_from
             else:
                 self._course.begin(await self._hub.present_revision())
-            if on_begun:
-                await on_begun()
             while True:
                 async for message in self._next(mailbox):
                     yield message

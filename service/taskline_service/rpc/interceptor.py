@@ -196,7 +196,10 @@ def _awaited(behavior: Behavior) -> Behavior:
     async def write_all(request: Any, context: Context) -> None:
         async with aclosing(behavior(request, context)) as answers:
             async for answer in answers:
-                await context.write(answer)
+                try:
+                    await context.write(answer)
+                except grpc.aio.InternalError as error:  # a write fails if nobody is there
+                    raise asyncio.CancelledError from error
 
     return write_all
 

@@ -59,16 +59,14 @@ def json_bytes_to_payload(
         data: JSON text.
         payload_format: The caller's wish. No task type declares messages yet, so
             PAYLOAD_FORMAT_MESSAGE gets `json_bytes`.
-        max_size: Most bytes that the payload may take on the wire.
+        max_size: Most bytes of the value in that form.
 
     Returns:
         None if it would take more than `max_size`.
     """
     if payload_format in _AS_TEXT:
-        payload = pb.Payload(json_bytes=data) if len(data) <= max_size else None
-    else:
-        payload = _to_json(data, max_size)
-    return payload if payload is not None and payload.ByteSize() <= max_size else None
+        return pb.Payload(json_bytes=data) if len(data) <= max_size else None
+    return _to_json(data, max_size)
 
 
 def _to_json(data: bytes, max_size: int) -> pb.Payload | None:
@@ -78,8 +76,8 @@ def _to_json(data: bytes, max_size: int) -> pb.Payload | None:
     try:
         json_value.fill_value(payload.json, data)
     except json_value.NotRepresentable:
-        return pb.Payload(json_bytes=data)
-    return payload
+        return pb.Payload(json_bytes=data) if len(data) <= max_size else None
+    return payload if payload.json.ByteSize() <= max_size else None
 
 
 def _from_json(payload: pb.Payload, field: str, max_size: int) -> bytes:

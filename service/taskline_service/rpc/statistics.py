@@ -24,10 +24,7 @@ def window_of(request: pb.GetStatsRequest) -> timedelta:
     check = fields.Checker()
     window: timedelta | None = DEFAULT_WINDOW
     if request.HasField("window"):
-        window = check.span("window", request.window)
-        if window is not None and window > LONGEST_STATS_WINDOW:
-            hours = LONGEST_STATS_WINDOW // timedelta(hours=1)
-            check.wrong("window", f"must be at most {hours} h")
+        window = check.span("window", request.window, most=LONGEST_STATS_WINDOW)
     if len(set(request.queues)) > MAX_STATS_QUEUES:  # each has a history of its own to read
         check.wrong("queues", f"must be at most {MAX_STATS_QUEUES}, or none for all")
     check.texts("queues", request.queues, names.QUEUE, names.QUEUE_RULE)

@@ -204,7 +204,7 @@ class TaskServicer(TaskServiceServicer):
         options = options_of(request)
         with self._watches.one(), telemetry.watching():
             if request.HasField("filter"):
-                follow = self._watch_filter(request, options, context)
+                follow = self._watch_filter(request, options)
             else:
                 follow = self._streams.of_tasks(request.task_ids, options, request.resume_token)
             async with aclosing(follow) as events:
@@ -212,14 +212,9 @@ class TaskServicer(TaskServiceServicer):
                     yield event
 
     def _watch_filter(
-        self, request: pb.WatchRequest, options: WatchOptions, context: Context
+        self, request: pb.WatchRequest, options: WatchOptions
     ) -> AsyncGenerator[task_pb2.TaskEvent, None]:
-        async def tell() -> None:  # from here on the caller misses nothing
-            await context.send_initial_metadata(())
-
-        return self._streams.of_filter(
-            Selection.of(request.filter), options, request.resume_token, tell
-        )
+        return self._streams.of_filter(Selection.of(request.filter), options, request.resume_token)
 
     async def ListTaskEvents(
         self, request: pb.ListTaskEventsRequest, context: Context

@@ -16,6 +16,10 @@ _DIGEST_BYTES = 6
 _RESUME = struct.Struct(f">{_DIGEST_BYTES}sQHHH")
 _FILTER = struct.Struct(f">{_DIGEST_BYTES}sQHQB")
 _AHEAD = struct.Struct(f">{_DIGEST_BYTES}sQ")
+_TOLD = struct.Struct(">HQ")
+# Tasks that are ahead, in a token. Where there are more, who continues may be told again what
+# a snapshot had; the sequence shows it.
+MOST_AHEAD = 100
 ALL_EVENTS = 0xFFFF
 STEPS_PER_TASK = 2
 # No sequence, revision or instant of ours is beyond what the store's scripts tell apart.
@@ -71,13 +75,15 @@ class Position:
     Everything up to the event `ordinal` of `revision` has been sent. Tasks are introduced in
     the order of their ids, each in two steps: its snapshot, and its end if it had ended
     before; `introduced` counts these steps. `held` are the places, in that order, of the tasks
-    whose progress was held back; it may be older than what was sent.
+    whose progress was held back; it may be older than what was sent. `ahead` are places too, of
+    tasks that are told up to a sequence of their own, further than the rest.
     """
 
     revision: int
     ordinal: int = ALL_EVENTS
     introduced: int = 0
     held: tuple[int, ...] = ()
+    ahead: tuple[tuple[int, int], ...] = ()
 
     @property
     def read_from(self) -> int:
@@ -89,7 +95,8 @@ def resume_token(of: bytes, position: Position) -> str:
     """Where a subscription can continue."""
     held = position.held
     head = _RESUME.pack(of, position.revision, position.ordinal, position.introduced, len(held))
-    return _encode(head + struct.pack(f">{len(held)}H", *held))
+    ahead = (_TOLD.pack(*told) for told in position.ahead)
+    return _encode(b"".join((head, struct.pack(f">{len(held)}H", *held), *ahead)))
 
 
 def task_token(task_id: str, revision: int) -> str:
@@ -106,14 +113,15 @@ def resume_position(token: str, of: bytes) -> Position:
     try:
         data = _decode(token)
         owner, revision, ordinal, introduced, count = _RESUME.unpack_from(data)
-        held = struct.unpack(f">{count}H", data[_RESUME.size :])
+        held = struct.unpack_from(f">{count}H", data, _RESUME.size)
+        ahead = tuple(_TOLD.iter_unpack(data[_RESUME.size + 2 * count :]))
     except (ValueError, struct.error):
         raise ResumeTokenInvalid(_NO_RESUME_TOKEN) from None
     if revision > _MOST:
         raise ResumeTokenInvalid(_NO_RESUME_TOKEN)
     if owner != of:
         raise ResumeTokenInvalid("resume_token: belongs to a watch of other tasks")
-    return Position(revision, ordinal, introduced, held)
+    return Position(revision, ordinal, introduced, held, ahead)
 
 
 def filter_subscription(

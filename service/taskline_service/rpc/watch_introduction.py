@@ -70,7 +70,8 @@ class Introduction:
             for event in missed:
                 if telling.is_new(event):
                     for ready in telling.pacing.order(event):
-                        yield await telling.event(ready)
+                        for message in await telling.event(ready):
+                            yield message
         telling.settle(revision)
 
     async def resumed(self, token: str) -> AsyncIterator[pb.TaskEvent]:
@@ -88,19 +89,20 @@ class Introduction:
             async for message in self.of(tasks, gap=True):
                 yield message
             return
-        telling.position = replace(position, held=())
-        telling.owed = frozenset(position.held)
+        telling.resume(position, tasks[0].revision)
         known = {task.id for task in tasks[: position.introduced // STEPS_PER_TASK]}
         if position.introduced < len(telling.ids) * STEPS_PER_TASK:
             async for message in self.of(tasks, start=position.introduced):
                 yield message
         else:
             for event in self._still_to_tell(missed):
-                yield await telling.event(event)
+                for message in await telling.event(event):
+                    yield message
         owing = [task for place, task in enumerate(tasks) if place in telling.owed]
         telling.owed = frozenset()
         for progress in self._progress_of(t for t in owing if t.id in known & telling.open):
-            yield await telling.event(progress)
+            for message in await telling.event(progress):
+                yield message
         for task in tasks:
             # Its end was before the token: there is nothing more to say of it.
             if task.id in known and task.state.terminal:

@@ -38,6 +38,14 @@ def heartbeat() -> pb.TaskEvent:
     return message
 
 
+class NoLongerKept(Exception):
+    """What came with an event is gone: so much came after it. Its task is to be told anew."""
+
+    def __init__(self, task: Task | None) -> None:
+        # As it is now; None if it is gone too, or another one has its id.
+        self.task = task
+
+
 class EventMessages:
     """The messages of events. That of an event is made once, however many watch.
 
@@ -51,7 +59,11 @@ class EventMessages:
         self._reading: dict[_Key, asyncio.Task[pb.TaskEvent]] = {}
 
     async def of(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
-        """A copy of the message of an event, which has everything: what is long is read."""
+        """A copy of the message of an event, which has everything: what is long is read.
+
+        Raises:
+            NoLongerKept: Not everything of a line or an output is there any more.
+        """
         key = (id(event), payload_format)
         if key in self._made:
             _, made = self._made[key]
@@ -104,9 +116,10 @@ class EventMessages:
         else:
             is_output = isinstance(event.change, Emitted)
             output = await self._store.output(event) if is_output else None
-            if output is None:  # so much came after it that it is no longer kept
+            if output is None:
                 (task,) = await self._store.get_many([event.task_id])
-                return heartbeat() if task is None else snapshot_of(task, gap=True)
+                same = task is not None and task.create_us <= event.event_us
+                raise NoLongerKept(task if same else None)
             event, size = replace(event, change=Emitted(output)), len(output)
         return await off_loop(size, event_to_pb, event, payload_format)
 

@@ -54,14 +54,8 @@ class WatchStreams:
             return self._stream(*divided[0], options).events(resume_token=resume_token)
         return self._of_several(divided, options, given)
 
-    def of_filter(
-        self,
-        selection: Selection,
-        options: WatchOptions,
-        resume_token: str,
-        on_begun: Callable[[], Awaitable[None]],
-    ) -> _Events:
-        """Follows all tasks that a filter selects, without an end; `on_begun` is awaited first.
+    def of_filter(self, selection: Selection, options: WatchOptions, resume_token: str) -> _Events:
+        """Follows all tasks that a filter selects, without an end.
 
         Raises:
             ResumeTokenInvalid: The token is of another watch.
@@ -72,8 +66,8 @@ class WatchStreams:
         ]
         places = tokens.parts(resume_token, len(watches))
         if len(watches) == 1:
-            return watches[0].events(resume_token=resume_token, on_begun=on_begun)
-        opening = _Opening(watches, places, on_begun)
+            return watches[0].events(resume_token=resume_token)
+        opening = _Opening(watches, places)
         streams = [
             watch.events(resume_token=token, on_begun=opening.of(at))
             for at, (watch, token) in enumerate(zip(watches, tuple(places), strict=True))
@@ -114,15 +108,9 @@ class WatchStreams:
 class _Opening:
     """The beginning of a watch by filter: it has begun when all of its parts have."""
 
-    def __init__(
-        self,
-        watches: Sequence[FilterWatch],
-        places: list[str],
-        on_begun: Callable[[], Awaitable[None]],
-    ) -> None:
+    def __init__(self, watches: Sequence[FilterWatch], places: list[str]) -> None:
         self._watches = watches
         self._places = places
-        self._on_begun = on_begun
         self._missing = set(range(len(watches)))
         self._begun = asyncio.Event()
 
@@ -133,7 +121,6 @@ class _Opening:
             self._places[at] = self._watches[at].token
             self._missing.discard(at)
             if not self._missing:
-                await self._on_begun()
                 self._begun.set()
             await self._begun.wait()
 

@@ -72,14 +72,16 @@ class WatchStream:
                         telling.settle(self._hub.revision)
                     yield telling.heartbeat()
                 for due in telling.pacing.take_due():
-                    yield await telling.event(due)
+                    for message in await telling.event(due):
+                        yield message
             elif isinstance(event.change, Gap):
                 telling.pacing.clear()
                 async for message in self._introduction.of_all(gap=True):
                     yield message
             elif telling.is_new(event):
                 for ready in telling.pacing.order(event):
-                    yield await telling.event(ready)
+                    for message in await telling.event(ready):
+                        yield message
 
     async def _wait(self, mailbox: Mailbox) -> bool:
         """Wait for an event, or for held progress to be due; False if a heartbeat is due first."""

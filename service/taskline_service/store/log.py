@@ -35,8 +35,8 @@ class EventLog:
     async def after(self, revision: int, wanted: Wanted, *, count: int = _PAGE) -> list[Message]:
         """The next messages after a revision that are kept, with the events that are wanted.
 
-        Progress that later progress has replaced is left out, and of the lines and outputs of
-        a task that are no longer kept all but the last: that one says that there is a gap.
+        Progress that later progress has replaced is left out. What came with a line or an
+        output that is no longer kept is None.
         """
         start = f"{revision + 1}-0"
         entries = await self._redis.call(
@@ -62,7 +62,7 @@ class EventLog:
 
     async def _add_contents(self, events: Sequence[dict[bytes, Any]]) -> set[int]:
         """Read what came with these events; returns which of them to pass over."""
-        passed_over, lost = set[int](), dict[bytes, int]()
+        passed_over = set[int]()
         with_content = [fields for fields in events if _has_content(fields)]
         sizes = [fields.get(b"size", 0) for fields in with_content]
         for chunk in chunks(with_content, sizes, most=CONTENTS_PER_CALL):
@@ -72,14 +72,8 @@ class EventLog:
             contents = await self._redis.script("contents", self._keys.prefix, {"events": asked})
             for fields, content in zip(chunk, contents, strict=True):
                 add_content(fields, content)
-                if content is not False:
-                    continue
-                if fields[b"kind"] == b"progress":
+                if content is False and fields[b"kind"] == b"progress":
                     passed_over.add(id(fields))
-                elif fields[b"kind"] in (b"log", b"output"):
-                    if fields[b"id"] in lost:
-                        passed_over.add(lost[fields[b"id"]])
-                    lost[fields[b"id"]] = id(fields)
         return passed_over
 
 

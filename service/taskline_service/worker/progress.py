@@ -56,16 +56,18 @@ class ProgressSender:
             await self._reported.wait()
             self._reported.clear()
             pause = await self._write_due()
-            if pause > 0:
+            if pause is not None:
                 await asyncio.sleep(pause)
                 self._reported.set()
 
-    async def _write_due(self) -> float:
-        """Write what may be written now; returns how long the rest has to wait."""
+    async def _write_due(self) -> float | None:
+        """Write what may be written now; returns how long the rest has to wait, None if all is
+        written.
+        """
         async with self._writing:  # taken within, so that finish() finds it here or written
             return await self._take_and_write()
 
-    async def _take_and_write(self) -> float:
+    async def _take_and_write(self) -> float | None:
         now = self._loop.time()
         waiting = list(self._waiting)  # at one stroke: threads add to it
         due_at = {c: self._written_at.get(c, -INTERVAL_S) + INTERVAL_S for c in waiting}
@@ -83,7 +85,8 @@ class ProgressSender:
                 if verdict is not Verdict.OK:  # reported after the end: nobody would tidy up
                     self._written_at.pop(claim, None)
         later = [at for at in due_at.values() if at > now]
-        return max(0.0, min(later) - self._loop.time()) if later else 0.0
+        # It may have fallen due meanwhile: then it waits no longer, but it is not written yet.
+        return max(0.0, min(later) - self._loop.time()) if later else None
 
     def _put_back(self, reports: list[tuple[Claim, Progress]]) -> None:
         for claim, progress in reports:

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from taskline_service.errors import PageTokenInvalid, ResumeTokenInvalid
 from taskline_service.rpc.tokens import (
     ALL_EVENTS,
+    MOST_AHEAD,
     STEPS_PER_TASK,
     Position,
     name_after,
@@ -32,11 +33,21 @@ GARBAGE = [
 _U16 = st.integers(min_value=0, max_value=0xFFFF)
 
 
-@given(st.integers(min_value=0, max_value=2**53), _U16, _U16, st.lists(_U16, max_size=1000))
+_TOLD = st.tuples(_U16, st.integers(min_value=0, max_value=2**53))
+
+
+@given(
+    st.integers(min_value=0, max_value=2**53),
+    _U16,
+    _U16,
+    st.lists(_U16, max_size=1000),
+    st.lists(_TOLD, max_size=MOST_AHEAD),
+)
+@example(1, 1, 1, [1] * 1000, [(1, 1)] * MOST_AHEAD)
 def test_a_resume_token_leads_back_to_its_position(
-    revision: int, ordinal: int, introduced: int, held: list[int]
+    revision: int, ordinal: int, introduced: int, held: list[int], ahead: list[tuple[int, int]]
 ) -> None:
-    position = Position(revision, ordinal, introduced, tuple(held))
+    position = Position(revision, ordinal, introduced, tuple(held), tuple(ahead))
     of = subscription(["a", "b"])
 
     token = resume_token(of, position)

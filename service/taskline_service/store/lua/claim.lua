@@ -7,7 +7,9 @@
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
-local GIVEN_MS = 60000  -- for how long what a worker was given can be given again
+-- For how long what a worker was given can be given again; not after its lease, when others may
+-- have it, so that no id stays here for longer.
+local GIVEN_US = math.min(60000000, args.lease)
 
 need_log()
 need('paused', 'ready', 'leases', 'reclaiming', 'queue_timeouts', 'retention', 'failed_by')
@@ -143,7 +145,8 @@ end
 if given[1] then
   lease()
   redis.call('HSETNX', PREFIX .. 'reclaiming', 'at', us(now))
-  redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
+  redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }),
+    'PX', math.max(1, math.ceil(GIVEN_US / 1000)))
 end
 publish()
 return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
