@@ -7,25 +7,42 @@ only prints.
 """
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
+from bench import peer
+from bench.environments import peers
 from bench.figures import MANY, QUICKLY_MANY, Figures, Size, medians
-from bench.page import figures_table, marks_table
+from bench.machine import machine, versions
+from bench.page import (
+    GROWTH,
+    MEASURED,
+    Run,
+    figures_table,
+    growth_table,
+    has_place,
+    marks_table,
+    placed,
+    report,
+)
+from bench.plot import plot
 from bench.serving import ROOT
 
 ROUNDS, QUICK_ROUNDS = 5, 2
 EACH_ROUND = ("echo", "enqueue", "execution", "end_to_end", "round_trip")
 ONCE = (
     *("raw_store", "progress", "memory", "startup"),
-    *("deep_queue", "list_page", "script_time", "watch_fanout"),
+    *("deep_queue", "list_page", "script_time", "watch_fanout", "growth"),
 )
 # A quick run goes without.
-_SLOW = ("watch_fanout",)
+_SLOW = ("watch_fanout", "growth")
 _LIMIT_S = 1_800
-PAGE, PLOT = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.svg"
+DOCS = ROOT / "docs"
+PAGE, PLOT, SCALING = DOCS / "benchmarks.md", DOCS / "benchmarks.svg", DOCS / "scaling.md"
 
 
 class Broken(Exception):
@@ -56,14 +73,23 @@ class Session:
         self.broken = dict[str, str]()
 
     def measure(self, name: str) -> None:
-        """One turn of one module; if it breaks, the others go on."""
+        """One turn of one of our modules."""
+        self._turn(name, lambda: measured(name, self._size))
+
+    def measure_peer(self, name: str, *, by_default: bool = False) -> None:
+        """One turn of a peer."""
+        found = peer.measure(name, self._size, by_default=by_default)
+        self._turn(name, lambda: asyncio.run(found))
+
+    def _turn(self, name: str, measure: Callable[[], Figures]) -> None:
+        """If it breaks, it has no further turn, and the others go on."""
         if name in self.broken:
             return
         print(f"{time.monotonic() - self._began:5.0f} s  {name}", file=sys.stderr, flush=True)
         try:
-            self.found.append(measured(name, self._size))
-        except Broken as broken:
-            self.broken[name] = str(broken)
+            self.found.append(measure())
+        except (Broken, subprocess.CalledProcessError, TimeoutError, OSError) as broken:
+            self.broken[name] = str(broken) or type(broken).__name__
 
 
 def main() -> int:
@@ -76,11 +102,16 @@ def main() -> int:
     quick = options.quick
     size = Size(quick=quick, many=options.many or (QUICKLY_MANY if quick else MANY))
     rounds = options.rounds or (QUICK_ROUNDS if quick else ROUNDS)
+    known = {} if quick else peers()
 
     session = Session(size)
     for _ in range(rounds):
         for name in EACH_ROUND:
             session.measure(name)
+        for name in known:
+            session.measure_peer(name)
+    for name in known:
+        session.measure_peer(name, by_default=True)
     for name in ONCE:
         if not (quick and name in _SLOW):
             session.measure(name)
@@ -89,7 +120,29 @@ def main() -> int:
     print(figures_table(figures), marks_table(figures), sep="\n\n")
     for name, reason in session.broken.items():
         print(f"not measured: {name}: {reason}", file=sys.stderr)
+    if not quick:
+        write(
+            Run(
+                command="python -m bench " + " ".join(sys.argv[1:]),
+                machine=machine(),
+                versions=versions(),
+                rounds=rounds,
+                many=size.many,
+                figures=figures,
+                peers={name: str(told) for name, told in known.items()},
+                broken=session.broken,
+            )
+        )
     return 1 if session.broken else 0
+
+
+def write(run: Run) -> None:
+    """Into the pages that have a place for it."""
+    PLOT.write_text(plot(run.figures), "utf-8")
+    PAGE.write_text(placed(PAGE.read_text("utf-8"), MEASURED, report(run)), "utf-8")
+    for page in (PAGE, SCALING):
+        if page.exists() and has_place(text := page.read_text("utf-8"), GROWTH):
+            page.write_text(placed(text, GROWTH, growth_table(run.figures)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,11 @@ def _absolute(mark: Mark, one: Judged) -> str:
 
 def figures_table(figures: Figures) -> str:
     """Everything that is not a peer's."""
-    ours = [(name, written(value)) for name, value in figures.items() if not peer_in(name)]
+    ours = [
+        (name, written(value))
+        for name, value in figures.items()
+        if not (peer_in(name) or name.startswith(GROWTH))
+    ]
     return table(("figure", "median"), ours)
 
 
@@ -83,7 +87,7 @@ def peers_table(figures: Figures) -> str:
 
 def growth_table(figures: Figures) -> str:
     """What more processes bring."""
-    found = [(name, written(value)) for name, value in figures.items() if name.startswith("growth")]
+    found = [(name, written(value)) for name, value in figures.items() if name.startswith(GROWTH)]
     return table(("figure", "median"), found)
 
 
@@ -111,11 +115,21 @@ def report(run: Run) -> str:
     return "\n".join(lines)
 
 
+def has_place(page: str, marker: str) -> bool:
+    """Whether a page has the two markers of this name, in their order."""
+    begin, end = _markers(marker)
+    return end in page.partition(begin)[2]
+
+
 def placed(page: str, marker: str, text: str) -> str:
     """The page with the text between the two markers of this name; ValueError if it has none."""
-    begin, end = f"<!-- {marker}: begin -->", f"<!-- {marker}: end -->"
-    before, found, rest = page.partition(begin)
-    _, also_found, after = rest.partition(end)
-    if not (found and also_found):
+    begin, end = _markers(marker)
+    if not has_place(page, marker):
         raise ValueError(f"no place for {marker}: {begin} … {end}")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
     return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def _markers(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
