@@ -42,6 +42,7 @@ chaos: install ## Kill, stop and restart everything at random under load, and se
 
 bench: install ## Measure Taskline, the limits and other systems side by side; writes docs/benchmarks.md
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.profile --write
 
 bench-quick: install ## Measure Taskline and the limits in under three minutes; only prints
 	@$(BIN)/python -m bench --quick
@@ -79,5 +80,5 @@ lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
 
 clean: ## Remove what was set up and built, not the data
-	rm -rf .venv .venv-proto .venv-types .venv-oldest-grpc .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-proto .venv-types .venv-oldest-grpc .venv-redis-6.2 .bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from bench.marks import Judged, Mark, Verdict, judged, peer_in
 
 MEASURED = "measured"
 GROWTH = "growth"
+PROFILES = "profiles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ million tasks in the store, every call is made as large as the service makes it,
 again what grows with other things, with as many lines as there may be, many workers, and stories,
 inputs and results at their largest. The time is the store's own (its slow log), without the way
 there and back; the longest median counts. On a machine with other work, the longest one also holds
-what the store itself had to wait for; the shortest one does not.
+what the store itself had to wait for; the shortest one does not. The log of changes is full from
+the beginning, so that every step that adds to it also trims it.
 """
 
 import asyncio
@@ -282,6 +283,9 @@ class Steps:
             "get, long inputs": self._with_long_inputs(lambda ids: store.get_many(ids, full=True)),
             "read the log": self._with_long_log(
                 lambda revision: hub.page_since(revision, lambda _line: False)
+            ),
+            "read the log and contents": self._with_long_log(
+                lambda revision: hub.page_since(revision, lambda _line: True)
             ),
         }
 
