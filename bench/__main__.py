@@ -45,20 +45,13 @@ DOCS = ROOT / "docs"
 PAGE, PLOT, SCALING = DOCS / "benchmarks.md", DOCS / "benchmarks.svg", DOCS / "scaling.md"
 
 
-class Broken(Exception):
-    """A measurement that came to no end, or to a bad one."""
-
-
 def measured(module: str, size: Size) -> Figures:
     """What a module finds in a process of its own."""
     command = [sys.executable, "-m", f"bench.{module}", "--json", "--many", str(size.many)]
     command += ["--quick"] if size.quick else []
-    try:
-        done = subprocess.run(
-            command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_S
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise Broken(str(error)) from error
+    done = subprocess.run(
+        command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=_LIMIT_S
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -78,8 +71,11 @@ class Session:
 
     def measure_peer(self, name: str, *, by_default: bool = False) -> None:
         """One turn of a peer."""
-        found = peer.measure(name, self._size, by_default=by_default)
-        self._turn(name, lambda: asyncio.run(found))
+
+        def measure() -> Figures:
+            return asyncio.run(peer.measure(name, self._size, by_default=by_default))
+
+        self._turn(name, measure)
 
     def _turn(self, name: str, measure: Callable[[], Figures]) -> None:
         """If it breaks, it has no further turn, and the others go on."""
@@ -88,8 +84,8 @@ class Session:
         print(f"{time.monotonic() - self._began:5.0f} s  {name}", file=sys.stderr, flush=True)
         try:
             self.found.append(measure())
-        except (Broken, subprocess.CalledProcessError, TimeoutError, OSError) as broken:
-            self.broken[name] = str(broken) or type(broken).__name__
+        except Exception as broken:  # a peer may end in any way
+            self.broken[name] = f"{type(broken).__name__}: {broken}".removesuffix(": ")
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """A plot of bars as SVG, which needs no library: pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -20,6 +21,8 @@ class Panel:
     ours: Mapping[str, str]
     limits: Mapping[str, str]
     peers: str
+    # Longer bars end here, so that the others can be told apart.
+    longest: float = math.inf
 
 
 PANELS = (
@@ -64,6 +67,7 @@ PANELS = (
         },
         {"gRPC echo": "echo: 1 in flight, p50, ms"},
         "round trip: p50, ms",
+        longest=15,
     ),
 )
 
@@ -75,9 +79,9 @@ def plot(figures: Figures, panels: Sequence[Panel] = PANELS) -> str:
         bars = _bars(panel, figures)
         parts.append(_text(0, top + 22, panel.title, weight="bold"))
         top += _HEAD
-        longest = max([value for _, value, _ in bars], default=1.0)
+        longest = min(max([value for _, value, _ in bars], default=1.0), panel.longest)
         for name, value, colour in bars:
-            width = (_WIDTH - _NAMES - _NUMBERS) * value / longest
+            width = (_WIDTH - _NAMES - _NUMBERS) * min(value / longest, 1)
             parts.append(_text(_NAMES - 8, top + 13, name, anchor="end"))
             parts.append(
                 f'<rect x="{_NAMES}" y="{top:g}" width="{width:.1f}" height="{_BAR}" '

@@ -80,3 +80,12 @@ def test_a_percentile_is_a_value_that_was_found() -> None:
 )
 def test_a_figure_is_written_with_about_three_digits(value: float, text: str) -> None:
     assert written(value) == text
+
+
+def test_a_bar_that_is_far_too_long_ends_so_that_the_others_can_be_told_apart() -> None:
+    figure = "round trip: p50, ms"
+
+    svg = plot({of_peer(figure, "slow"): 100, of_peer(figure, "fast"): 7.5})
+
+    widths = [line.split('"')[5] for line in svg.splitlines() if "<rect x" in line]
+    assert widths == ["480.0", "240.0"]
