@@ -25,6 +25,8 @@ class Peer:
     requires: list[str]
     settings: str
     default: str
+    # Whether execution by one process is also measured with the default settings.
+    default_measured: bool = True
 
     def __str__(self) -> str:
         installed = ", ".join(self.requires).replace("==", " ")

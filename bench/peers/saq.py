@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import uvloop
-from saq import Job, Queue, Worker
+from saq import Job, Queue, Status, Worker
 from saq.queue.redis import RedisQueue
 
 from bench.peers.programs import CONCURRENCY, EXECUTIONS, TEXT, AsyncProducer, program
@@ -35,6 +35,7 @@ class SaqProducer(AsyncProducer[Job]):
         while not job.completed:
             with contextlib.suppress(asyncio.TimeoutError):
                 await job.refresh(until_complete=_LOOK_AGAIN_S)
+        assert job.status == Status.COMPLETE, (job.status, job.error)
         return job.result
 
 
