@@ -11,7 +11,7 @@ SOURCES := protos client service tests examples bench tools
 PYTEST := $(BIN)/python -m pytest --numprocesses auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-oldest test-oldest-grpc chaos lint verify proto requirements reference lock clean
+.PHONY: help install demo run test test-oldest test-oldest-grpc chaos bench bench-quick lint verify proto requirements reference lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,13 @@ test-oldest-grpc: ## Run the tests of the client on the oldest gRPC and protobuf
 
 chaos: install ## Kill, stop and restart everything at random under load, and see that nothing is lost
 	@$(BIN)/python -m tests.chaos --report docs/reliability.md
+
+bench: install ## Measure Taskline, the limits and other systems side by side; writes docs/benchmarks.md
+	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.profile --write
+
+bench-quick: install ## Measure Taskline and the limits in under three minutes; only prints
+	@$(BIN)/python -m bench --quick
 
 lint: install types-tools ## Check style, types, who imports whom, and that the contract breaks nobody
 	$(BIN)/ruff check
@@ -73,5 +80,5 @@ lock: ## Choose the newest versions of all libraries again, with their hashes
 	@tools/lock.sh
 
 clean: ## Remove what was set up and built, not the data
-	rm -rf .venv .venv-proto .venv-types .venv-oldest-grpc .venv-redis-6.2 dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-proto .venv-types .venv-oldest-grpc .venv-redis-6.2 .bench dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,22 +1,23 @@
-"""How long one call of each script keeps the store busy: `python -m bench.script_time [TASKS]`.
+"""How long one call of each script keeps the store busy: `python -m bench.script_time`.
 
 A store executes one script at a time, so the longest one is what everybody else waits for. With a
 million tasks in the store, every call is made as large as the service makes it, several times; then
 again what grows with other things, with as many lines as there may be, many workers, and stories,
 inputs and results at their largest. The time is the store's own (its slow log), without the way
-there and back. Fails if the median of any step is above 5 ms. On a machine with other work, the
-longest one also holds what the store itself had to wait for; the shortest one does not.
+there and back; the longest median counts. On a machine with other work, the longest one also holds
+what the store itself had to wait for; the shortest one does not. The log of changes is full from
+the beginning, so that every step that adds to it also trims it.
 """
 
 import asyncio
 import itertools
 import math
 import statistics
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from bench.figures import Figures, Size, alone
 from bench.real_store import real_store
 from taskline_service.ids import new_id
 from taskline_service.limits import (
@@ -51,10 +52,9 @@ from taskline_service.task import (
     TaskState,
 )
 
-MANY = 1_000_000
-MOST_MS = 5.0
+MOST_QUEUED = 10_000_000
 LOGGED_FROM_US = 100
-ROUNDS = 40
+ROUNDS, QUICK_ROUNDS = 40, 10
 FILL_STEP = 1_000
 CLAIMS_PER_STEP = 4
 TYPES = [f"type-{number}" for number in range(5)]
@@ -257,7 +257,7 @@ class Steps:
     def crowded(self) -> dict[str, Preparation]:
         """What grows with other things than tasks, of which there are as many as may be."""
         store, directory = self._store, self._directory
-        limited = TaskStore(store.redis, store.keys, max_queued=10 * MANY)
+        limited = TaskStore(store.redis, store.keys, max_queued=MOST_QUEUED)
         hub = EventHub(store.redis, RedisAddress(), store.keys)
         queues = [f"other-{number}" for number in range(MAX_STATS_QUEUES)]
         queued = ListQuery(states=[TaskState.QUEUED])
@@ -283,6 +283,9 @@ class Steps:
             "get, long inputs": self._with_long_inputs(lambda ids: store.get_many(ids, full=True)),
             "read the log": self._with_long_log(
                 lambda revision: hub.page_since(revision, lambda _line: False)
+            ),
+            "read the log and contents": self._with_long_log(
+                lambda revision: hub.page_since(revision, lambda _line: True)
             ),
         }
 
@@ -374,37 +377,39 @@ async def longest_call_ms(store: TaskStore, call: Call) -> float:
     return max([LOGGED_FROM_US, *(int(entry[2]) for entry in entries)]) / 1000
 
 
-async def measure(store: TaskStore, steps: dict[str, Preparation]) -> bool:
-    """Print a line for each step; whether all of them were short enough."""
-    fine = True
+async def longest(store: TaskStore, steps: dict[str, Preparation], *, rounds: int) -> float:
+    """Print a line for each step; the longest median."""
+    medians = list[float]()
     for name, prepare in steps.items():
-        times = sorted([await longest_call_ms(store, await prepare()) for _ in range(ROUNDS)])
+        times = sorted([await longest_call_ms(store, await prepare()) for _ in range(rounds)])
         median = statistics.median(times)
-        p95 = times[math.ceil(0.95 * ROUNDS) - 1]
-        fine = fine and median < MOST_MS
+        p95 = times[math.ceil(0.95 * rounds) - 1]
+        medians.append(median)
         print(
             f"{name:28} {times[0]:5.2f} ms {median:5.2f} ms {p95:6.2f} ms {times[-1]:6.2f} ms",
             flush=True,
         )
-    return fine
+    return max(medians)
 
 
-async def main(count: int) -> bool:
-    """Print all lines; whether all steps were short enough."""
+async def measure(size: Size) -> Figures:
+    """Prints all lines; the longest median."""
+    rounds = QUICK_ROUNDS if size.quick else ROUNDS
     async with real_store("bench-script-time") as store:
-        await fill(store, count)
+        await fill(store, size.many)
         for name, value in (
             ("slowlog-log-slower-than", str(LOGGED_FROM_US)),
             ("slowlog-max-len", "1000"),
         ):
             await store.redis.call(b"CONFIG", b"SET", name, value)
         steps = Steps(store)
-        print(f"{f'one call, {count:,} tasks':27} shortest   median       95 %    longest")
-        fine = await measure(store, steps.all())
+        print(f"{f'one call, {size.many:,} tasks':27} shortest   median       95 %    longest")
+        plainly = await longest(store, steps.all(), rounds=rounds)
         await crowd(store)
         print(f"and with {MAX_LINES:,} lines, {MANY_TYPES:,} types, {MANY_WORKERS:,} workers")
-        return await measure(store, steps.crowded()) and fine
+        crowded = await longest(store, steps.crowded(), rounds=rounds)
+        return {"scripts: longest, ms": max(plainly, crowded)}
 
 
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else MANY)) else 1)
+    alone(measure)
