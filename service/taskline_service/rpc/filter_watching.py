@@ -6,7 +6,7 @@ mailbox was full.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from taskline.v1 import task_pb2 as pb
 from taskline_service.errors import ResumeTokenExpired
@@ -73,6 +73,8 @@ class FilterWatch:
                 self._log_read = self._course.read_from
             else:
                 self._course.begin(await self._hub.present_revision())
+            if on_begun is not None:
+                await on_begun()
             while True:
                 async for message in self._next(mailbox):
                     yield message
