@@ -138,12 +138,19 @@ class Cluster:
         replica = Node(self._folder / f"replica-of-{master.port}", master.program)
         self._exits.push_async_callback(replica.kill)
         await replica.start()
-        await replica.call("CLUSTER", "MEET", "127.0.0.1", str(master.port))
         identity = await _id(master)
+        for node in self.nodes:
+            await replica.call("CLUSTER", "MEET", "127.0.0.1", str(node.port))
 
         async def has_met() -> bool:
             nodes = await replica.call("CLUSTER", "NODES")
             return identity in nodes and b"handshake" not in nodes
+
+        async def is_known() -> bool:
+            """To all, or nobody would vote for it."""
+            told = [(await node.call("CLUSTER", "NODES")).decode() for node in self.nodes]
+            lines = [line for text in told for line in text.splitlines() if " slave " in line]
+            return sum(f":{replica.port}@" in line for line in lines) == len(self.nodes)
 
         async def has_all() -> bool:
             return await replica.info("INFO replication", "master_link_status") == "up"
@@ -151,6 +158,7 @@ class Cluster:
         await _until(has_met)
         await replica.call("CLUSTER", "REPLICATE", identity)
         await _until(has_all)
+        await _until(is_known)
         self.nodes.append(replica)
         return replica
 

@@ -399,6 +399,7 @@ async def test_a15_the_default_priority_is_the_lowest(stack: Stack) -> None:
     assert {task.priority for task in await listed(stack)} == {0, 1}
 
 
+@pytest.mark.one_partition
 async def test_a16_a_high_priority_overtakes_all_waiting_low_ones(stack: Stack) -> None:
     low = [f"low-{i}" for i in range(20)]
 
@@ -407,6 +408,7 @@ async def test_a16_a_high_priority_overtakes_all_waiting_low_ones(stack: Stack) 
     assert order == ["high", *low]
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("priority", [0, 9])
 async def test_a17_tasks_of_one_priority_run_in_the_order_of_their_coming(
     stack: Stack, priority: int

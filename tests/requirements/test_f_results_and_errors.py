@@ -262,6 +262,7 @@ async def test_o26_ft5_an_attempt_that_takes_too_long_is_stopped(stack: Stack) -
     assert "execution_timeout of 0.05 s" in error.message
 
 
+@pytest.mark.one_partition
 @pytest.mark.damages_store
 async def test_o28_a_result_that_the_store_refuses_is_an_error_of_the_storage(
     stack: Stack, monkeypatch: pytest.MonkeyPatch

@@ -151,6 +151,7 @@ async def test_o18_times_are_utc_and_in_order(stack: Stack) -> None:
     assert abs(datetime.now(UTC) - ended) < timedelta(minutes=1)
 
 
+@pytest.mark.one_partition
 async def test_o34_c12_a_list_without_filter_has_every_task_once_and_their_number(
     stack: Stack,
 ) -> None:
