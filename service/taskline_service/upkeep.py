@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from taskline_service.errors import StoreDamaged, TasklineError
+from taskline_service.errors import StoreDamaged, StoreUnavailable, TasklineError
 from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Upkept
@@ -45,24 +45,20 @@ class Upkeep:
         self._hold = hold
         self._on_failed = on_failed
         self._nudged = asyncio.Event()
+        # Steps that do not succeed, and were told of.
+        self._failing = set[str]()
         # What this process schedules may be due soon.
         store.on_scheduled = self._nudged.set
 
     async def run(self) -> None:
         """Work until cancelled."""
-        told = False
         while True:
             self._nudged.clear()
             try:
                 pause = await self._pass()
-                told = False
-            except TasklineError as error:  # whatever it is, it may pass, and tasks wait for this
-                log.log(
-                    logging.DEBUG if told else logging.WARNING,
-                    "upkeep waits for the store: %s",
-                    error,
-                )
-                told = True
+                self._failing.discard("")
+            except StoreUnavailable as error:
+                self._tell("", "upkeep waits for the store: %s", error)
                 pause = PAUSE_IN_TROUBLE_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
@@ -70,22 +66,44 @@ class Upkeep:
 
     async def _pass(self) -> float:
         """Do what is due; returns the seconds until something may be due again."""
-        waits = [
-            await self._mended(self._step(self._store.promote, "promoted")),
-            await self._mended(self._step(self._store.queue_timeout, "timed out in the queue")),
-            await self._mended(self._step(self._store.expire, "expired")),
-            await self._mended(self._reclaim()),
-        ]
+        steps: Mapping[str, Callable[[], Awaitable[timedelta | None]]] = {
+            "promoting": lambda: self._step(self._store.promote, "promoted"),
+            "queue timeouts": lambda: self._step(self._store.queue_timeout, "timed out"),
+            "expiring": lambda: self._step(self._store.expire, "expired"),
+            "taking back": self._reclaim,
+        }
+        waits = [await self._by_itself(name, step) for name, step in steps.items()]
         known = [wait.total_seconds() for wait in waits if wait is not None]
         return max(SHORTEST_PAUSE_S, min([LONGEST_PAUSE_S, *known]))
 
-    async def _mended(self, step: Awaitable[timedelta | None]) -> timedelta | None:
-        """Take a step; one that is held up by a damaged key, later again."""
+    async def _by_itself(
+        self, name: str, step: Callable[[], Awaitable[timedelta | None]]
+    ) -> timedelta | None:
+        """Take a step; one that fails, later again: whatever it is, the others are taken.
+
+        Raises:
+            StoreUnavailable: For all of them.
+        """
         try:
-            return await step
+            wait = await step()
         except StoreDamaged as error:
-            self._store.damage.found(f"key {error.key}", error)
-            return timedelta(seconds=PAUSE_IN_TROUBLE_S)
+            self._store.damage.found(f"key {error.key}" if error.key else f"a key ({name})", error)
+        except StoreUnavailable:
+            raise
+        except TasklineError as error:
+            self._tell(name, "upkeep: %s has to wait: %s", name, error)
+        except Exception:  # what the store answered: nobody foresaw it, and tasks wait for this
+            self._tell(name, "upkeep: %s fails", name, exc_info=True)
+        else:
+            self._failing.discard(name)
+            return wait
+        return timedelta(seconds=PAUSE_IN_TROUBLE_S)
+
+    def _tell(self, name: str, text: str, *args: object, exc_info: bool = False) -> None:
+        """Once, until the step succeeds; "" for all of them."""
+        level = logging.ERROR if exc_info else logging.WARNING
+        log.log(logging.DEBUG if name in self._failing else level, text, *args, exc_info=exc_info)
+        self._failing.add(name)
 
     async def _step(self, move: Callable[[], Awaitable[Upkept]], what: str) -> timedelta | None:
         while True:

@@ -16,6 +16,7 @@ from taskline_service.store.chunks import (
     RECORDS_PER_CALL,
     chunks,
 )
+from taskline_service.store.damage import key_of, record_of
 from taskline_service.store.heads import Heads, merged
 from taskline_service.store.keys import split_line
 from taskline_service.store.lines import in_steps, known_lines
@@ -106,8 +107,9 @@ class Reading(Scripted):
         stream, place = self.keys.prefix + b"h:" + event.task_id.encode(), f"{event.sequence}-0"
         for _, fields in await self.redis.call(b"XRANGE", stream, place, place):
             entry = dict(zip(fields[::2], fields[1::2], strict=True))
-            # Another task may have the id by now.
-            return entry.get(b"o") if unpack(entry[b"e"])[b"at"] == event.event_us else None
+            with record_of(event.task_id):
+                # Another task may have the id by now.
+                return entry.get(b"o") if unpack(entry[b"e"])[b"at"] == event.event_us else None
         return None
 
     async def get_result_chunk(
@@ -178,7 +180,8 @@ class Reading(Scripted):
                 "window": math.ceil(window.total_seconds()),
             }
             replies.append(await self._script("stats", args))
-        return stats_from_replies(replies)
+        with key_of(self.keys.failed_by):
+            return stats_from_replies(replies)
 
 
 def _task(record: dict[bytes, Any] | None, revision: int, *, full: bool) -> Task | None:
