@@ -165,14 +165,17 @@ class StoreUnavailable(TasklineError):
 
 
 class StoreDamaged(TasklineError):
-    """A key that tasks share is not as Taskline writes it; nothing was done."""
+    """A key of the store is not as Taskline writes it."""
 
     reason = "TASK_DAMAGED"
 
     def __init__(self, key: str) -> None:
-        super().__init__(
-            f"key {key!r} of the store is damaged; `taskline fsck --repair` mends it", key=key
-        )
+        """`key` is "" if it is not known which."""
+        if key:
+            message = f"key {key!r} of the store is damaged; `taskline fsck --repair` mends it"
+            super().__init__(message, key=key)
+        else:
+            super().__init__("a key of the store is damaged; `taskline fsck` names it")
         self.key = key
 
 

@@ -9,10 +9,10 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from taskline_service.errors import StoreDamaged, TasklineError
+from taskline_service.errors import StoreDamaged, StoreUnavailable, TasklineError
 from taskline_service.retry import delay_after_loss
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Upkept
@@ -75,25 +75,21 @@ class _PartitionUpkeep:
         # When something is due that is known of (monotonic).
         self._due_at = 0.0
         self._nudged = asyncio.Event()
+        # Steps that do not succeed, and were told of.
+        self._failing = set[str]()
         # What this process schedules may be due soon.
         store.on_scheduled = self._nudged.set
 
     async def run(self) -> None:
         """Work until cancelled."""
-        told = False
         while True:
             nudged = self._nudged.is_set()
             self._nudged.clear()
             try:
                 pause = await self._pass(nudged=nudged)
-                told = False
-            except TasklineError as error:  # whatever it is, it may pass, and tasks wait for this
-                log.log(
-                    logging.DEBUG if told else logging.WARNING,
-                    "upkeep waits for the store: %s",
-                    error,
-                )
-                told = True
+                self._failing.discard("")
+            except StoreUnavailable as error:
+                self._tell("", "upkeep waits for the store: %s", error)
                 pause = PAUSE_IN_TROUBLE_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
@@ -104,24 +100,48 @@ class _PartitionUpkeep:
         looks = self._passes % self._passes_per_look == 0
         self._passes += 1
         if looks or nudged or time.monotonic() >= self._due_at:
-            waits = [
-                await self._mended(self._step(self._store.promote, "promoted")),
-                await self._mended(self._step(self._store.queue_timeout, "timed out in the queue")),
-                await self._mended(self._step(self._store.expire, "expired")),
-            ]
+            steps: Mapping[str, Callable[[], Awaitable[timedelta | None]]] = {
+                "promoting": lambda: self._step(self._store.promote, "promoted"),
+                "queue timeouts": lambda: self._step(
+                    self._store.queue_timeout, "timed out in the queue"
+                ),
+                "expiring": lambda: self._step(self._store.expire, "expired"),
+            }
+            waits = [await self._by_itself(name, step) for name, step in steps.items()]
             known = [wait.total_seconds() for wait in waits if wait is not None]
             self._due_at = time.monotonic() + min(known, default=math.inf)
-        again = await self._mended(self._reclaim())
+        again = await self._by_itself("taking back", self._reclaim)
         longest = LONGEST_PAUSE_S if again is None else again.total_seconds()
         return max(SHORTEST_PAUSE_S, min(LONGEST_PAUSE_S, longest, self._due_at - time.monotonic()))
 
-    async def _mended(self, step: Awaitable[timedelta | None]) -> timedelta | None:
-        """Take a step; one that is held up by a damaged key, later again."""
+    async def _by_itself(
+        self, name: str, step: Callable[[], Awaitable[timedelta | None]]
+    ) -> timedelta | None:
+        """Take a step; one that fails, later again: whatever it is, the others are taken.
+
+        Raises:
+            StoreUnavailable: For all of them.
+        """
         try:
-            return await step
+            wait = await step()
         except StoreDamaged as error:
-            self._store.damage.found(f"key {error.key}", error)
-            return timedelta(seconds=PAUSE_IN_TROUBLE_S)
+            self._store.damage.found(f"key {error.key}" if error.key else f"a key ({name})", error)
+        except StoreUnavailable:
+            raise
+        except TasklineError as error:
+            self._tell(name, "upkeep: %s has to wait: %s", name, error)
+        except Exception:  # what the store answered: nobody foresaw it, and tasks wait for this
+            self._tell(name, "upkeep: %s fails", name, exc_info=True)
+        else:
+            self._failing.discard(name)
+            return wait
+        return timedelta(seconds=PAUSE_IN_TROUBLE_S)
+
+    def _tell(self, name: str, text: str, *args: object, exc_info: bool = False) -> None:
+        """Once, until the step succeeds; "" for all of them."""
+        level = logging.ERROR if exc_info else logging.WARNING
+        log.log(logging.DEBUG if name in self._failing else level, text, *args, exc_info=exc_info)
+        self._failing.add(name)
 
     async def _step(self, move: Callable[[], Awaitable[Upkept]], what: str) -> timedelta | None:
         while True:

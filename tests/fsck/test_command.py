@@ -69,7 +69,7 @@ async def test_offences_are_exit_code_1_and_a_line_each(
     store: TaskStore, options: tuple[str, ...]
 ) -> None:
     await populate(store)
-    await damage(store, "ZREM leases running; HSET t:queued up '\x1b'")
+    await damage(store, "ZREM leases running; HSET t:queued zz '\x1b'")
 
     outcome = await fsck(*options)
     dry_run = await fsck(*options, "--repair")
@@ -78,12 +78,12 @@ async def test_offences_are_exit_code_1_and_a_line_each(
     first, *offences, hint = outcome.out.splitlines()
     assert first.startswith("taskline fsck: 2 offences: 9 tasks (")
     assert sorted(offences) == [
-        r"fields: task queued: field up is '\x1b', which is no number",
+        r"fields: task queued: field zz is '\x1b', which no field of a record is called",
         "place: task running: RUNNING, but without a lease",
     ]
     assert "--repair --yes" in hint
     assert "without a lease (would let its lease be over)\n" in dry_run.out
-    assert "which is no number (cannot be mended safely)\n" in dry_run.out
+    assert "which no field of a record is called (cannot be mended safely)\n" in dry_run.out
     lease = await store.redis.call(b"ZSCORE", store.keys.prefix + b"leases", b"running")
     assert lease is None, "a dry run changes nothing"
 

@@ -156,8 +156,6 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
         "the number of partitions",
     ),
     "a field that there is not": ("HSET t:queued zz 1", Inv.FIELDS, "task queued"),
-    "a number that only scripts can read": ("HSET t:queued up 1e3", Inv.FIELDS, "task queued"),
-    "a running task without a worker": ("HDEL t:running wo", Inv.FIELDS, "task running"),
     "a running task without a nonce": ("HSET t:running no ''", Inv.FIELDS, "task running"),
     "a running task that has ended": ("HSET t:running ea 1", Inv.FIELDS, "task running"),
     "a failed task without an end": ("HDEL t:failed ea", Inv.FIELDS, "task failed"),
@@ -208,6 +206,13 @@ DAMAGED: dict[str, tuple[str, str, Invariant]] = {
     "a line that is none": ("HSET t:waiting ln work", "waiting", Inv.FIELDS),
     "a due time that is none": ("HSET t:retrying du soon", "retrying", Inv.FIELDS),
     "no sequence": ("HDEL t:scheduled sq", "scheduled", Inv.FIELDS),
+    "a sequence below zero": ("HSET t:scheduled sq -1", "scheduled", Inv.FIELDS),
+    "a number in another notation": ("HSET t:queued up 1e3", "queued", Inv.FIELDS),
+    "more attempts than can be": ("HSET t:retrying at 3000000000", "retrying", Inv.FIELDS),
+    "an expiry that is none": ("HSET t:failed xp soon", "failed", Inv.FIELDS),
+    "a result size that is none": ("HSET t:completed rs -1", "completed", Inv.FIELDS),
+    "a running task without a worker": ("HDEL t:running wo", "running", Inv.FIELDS),
+    "a started task without a start": ("HDEL t:retrying sa", "retrying", Inv.FIELDS),
     "a string for a record": ("DEL t:running; SET t:running x", "running", Inv.KEY_TYPE),
 }
 # Where the tasks of populate() are listed, beside the index of their state.

@@ -46,6 +46,14 @@ async def damaged(stack: Stack) -> Stack:
     return stack
 
 
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    status = status_pb2.Status()
+    status.ParseFromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    return info
+
+
 @pytest.mark.parametrize("call", ABOUT_ONE_TASK.values(), ids=ABOUT_ONE_TASK.keys())
 async def test_a_call_about_a_damaged_task_says_that_it_is_damaged(
     damaged: Stack, call: Call
@@ -53,10 +61,7 @@ async def test_a_call_about_a_damaged_task_says_that_it_is_damaged(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call(damaged)
 
-    status = status_pb2.Status()
-    status.ParseFromString(dict(refused.value.trailing_metadata())["grpc-status-details-bin"])
-    info = error_details_pb2.ErrorInfo()
-    assert any(detail.Unpack(info) for detail in status.details)
+    info = error_info(refused.value)
     assert refused.value.code() is grpc.StatusCode.DATA_LOSS
     assert (info.reason, info.metadata["task_id"]) == ("TASK_DAMAGED", "bad")
 
@@ -87,18 +92,80 @@ async def test_bulk_operations_pass_over_it(damaged: Stack) -> None:
     assert cancelled.count == 2
 
 
-async def test_what_the_store_refuses_for_its_damage_is_told_without_its_words_and_logged(
-    damaged: Stack, caplog: pytest.LogCaptureFixture
+READS: dict[str, Call] = {
+    "GetTask": lambda s: s.stub.GetTask(pb.GetTaskRequest(task_id="a")),
+    "GetResult": lambda s: s.stub.GetResult(pb.GetResultRequest(task_id="a")),
+    "ListTasks": lambda s: s.stub.ListTasks(pb.ListTasksRequest()),
+    "ListTasks by label": lambda s: s.stub.ListTasks(
+        pb.ListTasksRequest(filter=pb.TaskFilter(labels={"team": "one"}))
+    ),
+    "ListTaskEvents": lambda s: s.stub.ListTaskEvents(pb.ListTaskEventsRequest(task_id="a")),
+    "ListTaskTypes": lambda s: s.stub.ListTaskTypes(pb.ListTaskTypesRequest()),
+    "GetStats": lambda s: s.stub.GetStats(pb.GetStatsRequest()),
+    "ListQueues": lambda s: s.admin.ListQueues(admin.ListQueuesRequest()),
+    "ListWorkers": lambda s: s.admin.ListWorkers(admin.ListWorkersRequest()),
+    "PauseQueue": lambda s: s.admin.PauseQueue(admin.PauseQueueRequest(queue="q")),
+    "ResumeQueue": lambda s: s.admin.ResumeQueue(admin.ResumeQueueRequest(queue="q")),
+}
+# By key: how it is damaged, and the calls that cannot do without it.
+SHARED: dict[str, tuple[str, set[str]]] = {
+    "lines": (
+        "SET x",
+        {"ListTasks", "GetStats", "ListQueues", "PauseQueue", "ResumeQueue"},
+    ),
+    "rev": (
+        "HSET f x",
+        {"GetTask", "GetResult", "ListTasks", "ListTasks by label", "ListTaskEvents"},
+    ),
+    "i:QUEUED:work:default": ("SET x", {"ListTasks", "GetStats", "ListQueues"}),
+    "q:work:default": ("SET x", {"ListQueues"}),
+    "label:team=one": ("SET x", {"ListTasks by label"}),
+    "failed_by": ("SET x", {"GetStats"}),
+    "paused": ("SET x", {"ListQueues", "PauseQueue", "ResumeQueue"}),
+    "ready": ("SET x", {"PauseQueue", "ResumeQueue"}),
+    "workers": ("SET x", {"ListWorkers"}),
+    "types": ("SET x", {"ListTaskTypes"}),
+    "h:a": ("SET x", {"ListTaskEvents"}),
+}
+UNREADABLE: dict[str, tuple[str, set[str]]] = {
+    "rev": ("SET x", SHARED["rev"][1]),
+    "failed_by": ("HSET runtime:default many", {"GetStats"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "damaging", "hit"),
+    [
+        *((key, *of) for key, of in SHARED.items()),
+        *((key, *of) for key, of in UNREADABLE.items()),
+    ],
+)
+async def test_a_read_that_meets_a_damaged_key_names_it_and_the_others_go_on(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, key: str, damaging: str, hit: set[str]
 ) -> None:
-    await damaged.store.redis.call("DEL", damaged.store.keys.prefix + b"lines")
-    await damaged.store.redis.call("SET", damaged.store.keys.prefix + b"lines", "x")
+    monkeypatch.setattr("taskline_service.rpc.catalog._LOOK_AGAIN_S", 0)
 
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await damaged.stub.ListTasks(pb.ListTasksRequest())
+    @stack.tasks.task("work")
+    async def work() -> None:
+        """Nothing."""
 
-    assert refused.value.code() is grpc.StatusCode.INTERNAL
-    assert refused.value.details() == "internal error; the server's log has it"
-    assert "WRONGTYPE" in caplog.text
+    request = pb.EnqueueRequest(task_type="work", task_id="a", labels={"team": "one"})
+    await stack.stub.Enqueue(request)
+    prefix = stack.store.keys.prefix.decode()
+    command, *rest = damaging.split()
+    await stack.store.redis.call(b"DEL", prefix + key)
+    await stack.store.redis.call(command, prefix + key, *rest)
+
+    refused = dict[str, tuple[grpc.StatusCode, str, str]]()
+    for name, call in READS.items():
+        try:
+            await call(stack)
+        except grpc.aio.AioRpcError as error:
+            info = error_info(error)
+            refused[name] = (error.code(), info.reason, info.metadata["key"])
+
+    damaged = (grpc.StatusCode.DATA_LOSS, "TASK_DAMAGED", prefix + key)
+    assert refused == dict.fromkeys(hit, damaged)
 
 
 async def test_who_waits_for_it_is_told_when_it_is_set_apart_and_other_watches_go_on(

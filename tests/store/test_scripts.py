@@ -78,7 +78,8 @@ async def test_a_move_is_made_if_there_is_an_edge_and_refused_if_not(
 ) -> None:
     await enqueue(store, "a")
     task = store.keys.prefix + b"t:a"
-    await store.redis.call(b"HSET", task, b"st", state)
+    started = (b"at", b"1", b"no", b"n", b"wo", b"w", b"sa", b"1", b"ss", b"1")
+    await store.redis.call(b"HSET", task, b"st", state, *started)
     move = prelude() + "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
     command = (b"EVAL", move, b"1", store.keys.prefix, pack({"to": to.value}))
 

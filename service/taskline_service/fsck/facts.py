@@ -70,7 +70,7 @@ class Inspector:
         """Make a repair; False if what it is about has changed meanwhile.
 
         Raises:
-            StoreError: The store does not take it, because a key has the wrong type.
+            StoreDamaged: The store does not take it, because a key has the wrong type.
         """
         args = {
             "kind": repair.seen.kind,

@@ -1,20 +1,23 @@
 """What is wrong with the fields of a record: each alone, for its state, and together."""
 
-import re
 from collections.abc import Iterator
 from functools import cache
 
 from taskline_service.fsck.invariants import Invariant
 from taskline_service.fsck.report import Offence, quoted, shown
 from taskline_service.fsck.task_facts import TaskFacts
+from taskline_service.store.fields import (
+    LINE,
+    NEEDED,
+    NEEDED_ONCE_STARTED,
+    NUMBERS,
+    is_started,
+    number_of,
+)
 from taskline_service.task import TaskState
 
-_NUMBER = re.compile(rb"[0-9]{1,16}")
-_LINE = re.compile(rb"[^:]+:.+", re.DOTALL)
-_NUMBERS = frozenset(b"ct du pr qd at fl lo sa ea up sq ss cr rs re xp hs lg hb lb al ow".split())
 _TEXTS = frozenset(b"st ln no wo et ry".split())
-_ALWAYS = frozenset(b"st ln ct du sq up".split())
-_STARTED = frozenset(b"at no wo sa ss".split())
+_ALWAYS = NEEDED | {b"up"}
 _ENDED = frozenset(b"ea xp".split())
 _COMPLETED = frozenset(b"rs re".split())
 
@@ -26,21 +29,32 @@ _HAVE_NOT_FAILED = frozenset({_S.SCHEDULED, _S.RUNNING, _S.COMPLETED})
 _MAY_BE_ASKED_TO_STOP = frozenset({_S.RUNNING, _S.COMPLETED, _S.CANCELLED})
 
 
-def judge_form(task: TaskFacts) -> Iterator[Offence]:
+def judge_form(task: TaskFacts, state: TaskState) -> Iterator[Offence]:
     """Fields that nobody can understand, so that nothing else can be told of the task."""
     for name in sorted(_ALWAYS - task.fields.keys()):
         yield task.ill_formed(Invariant.FIELDS, f"has no field {shown(name)}")
+    if is_started(state, 0 if _fault(b"at", task.fields.get(b"at", b"0")) else task.number(b"at")):
+        for name in sorted(NEEDED_ONCE_STARTED - task.fields.keys()):
+            detail = f"{state} and started, but has no field {shown(name)}"
+            yield task.ill_formed(Invariant.FIELDS, detail)
     for name, value in task.fields.items():
-        why = None
-        if name in _NUMBERS:
-            why = None if _NUMBER.fullmatch(value) else "which is no number"
-        elif name not in _TEXTS:
-            why = "which no field of a record is called"
-        elif name == b"ln" and not _LINE.fullmatch(value):
-            why = "which is no line"
-        if why:
+        if why := _fault(name, value):
             field = f"field {shown(name)} is {quoted(value)}"
             yield task.ill_formed(Invariant.FIELDS, f"{field}, {why}")
+
+
+def _fault(name: bytes, value: bytes) -> str | None:
+    """Why nobody can understand a field; None if one can."""
+    if name in NUMBERS:
+        try:
+            number_of(name, value)
+        except ValueError:
+            return f"which is no number from 0 to {NUMBERS[name] - 1}"
+    elif name not in _TEXTS:
+        return "which no field of a record is called"
+    elif name == b"ln" and not LINE.fullmatch(value):
+        return "which is no line"
+    return None
 
 
 @cache
@@ -58,7 +72,7 @@ def _expected(state: TaskState, started: bool) -> tuple[frozenset[bytes], frozen
     if state not in _MAY_BE_ASKED_TO_STOP:
         unwanted.add(b"cr")
     if started or state in _HAVE_STARTED:
-        wanted |= _STARTED
+        wanted |= NEEDED_ONCE_STARTED
     return frozenset(wanted), frozenset(unwanted)
 
 

@@ -16,7 +16,7 @@ def judge_task(task: TaskFacts, *, max_lost: int) -> Iterator[Offence]:
         detail = f"is in state {quoted(task.fields.get(b'st', b''))}, which there is not"
         yield task.ill_formed(Invariant.STATE, detail)
         return
-    if ill_formed := [*fields.judge_form(task)]:
+    if ill_formed := [*fields.judge_form(task, state)]:
         yield from ill_formed
         return
     yield from fields.judge_presence(task, state)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from taskline_service.store import Keys, Redis, StoreError
+from taskline_service.errors import StoreDamaged
+from taskline_service.store import Keys, Redis
 
 # Keys or members that the store is asked for at a time.
 _PAGE = 500
@@ -77,9 +78,7 @@ class Scanner:
     async def _step(self, *command: bytes) -> tuple[bytes, list[bytes]]:
         try:
             cursor, page = await self._redis.call(*command, b"COUNT", str(_PAGE))
-        except StoreError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
+        except StoreDamaged:  # of another type: that is an offence of its own
             return b"0", []
         return cursor, page
 

@@ -6,6 +6,7 @@ import logging
 
 from taskline_service.errors import FieldViolation, TasklineError, TaskTypeNotFound
 from taskline_service.store import Directory
+from taskline_service.store.damage import UNREADABLE
 from taskline_service.tasks import (
     InputMismatch,
     InputValidator,
@@ -81,7 +82,7 @@ class TaskCatalog:
     def _publish(self, name: str, definition: bytes) -> None:
         try:
             self._published[name] = _Published(definition)
-        except (KeyError, TypeError, ValueError) as error:
+        except (*UNREADABLE, RecursionError) as error:
             # Another version's, or damaged: it must not keep the other types from being known.
             self._directory.damage.found(f"task type {name}", error)
 

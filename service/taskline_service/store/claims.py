@@ -58,13 +58,13 @@ class Claims(Scripted):
         claims, unreadable = list[Claim](), list[dict[bytes, Any]]()
         for fields in reply[b"claims"]:
             try:
-                claims.append(claim_from_fields(fields, fields[b"line"].decode(), nonce))
+                claims.append(claim_from_fields(fields, nonce))
             except TaskDamaged:
                 unreadable.append(fields)
         if unreadable:
             await self._fail_unreadable(unreadable, nonce)
         dangling = reply[b"dangling"] + [fields[b"id"] for fields in unreadable]
-        return claims, [task_id.decode() for task_id in dangling]
+        return claims, [task_id.decode(errors="replace") for task_id in dangling]
 
     async def _fail_unreadable(self, claims: Sequence[dict[bytes, Any]], nonce: bytes) -> None:
         """End tasks that nobody can execute: what was enqueued cannot be understood."""

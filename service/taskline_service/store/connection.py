@@ -43,6 +43,10 @@ class NoScript(StoreError):
     """Redis does not have the script, for example after a restart."""
 
 
+class WrongType(StoreError):
+    """A key holds something of another type than the command is for."""
+
+
 class NoWrites(StoreUnavailable):
     """The server takes no writes from us, as its part changed; another may have its part."""
 
@@ -77,6 +81,8 @@ def error_from(reply: Exception) -> TasklineError:
                 return kind(f"the store does not take commands now ({known})")
     if damaged := _DAMAGED_KEY.search(text):
         return StoreDamaged(damaged[1])
+    if word == "WRONGTYPE" or "WRONGTYPE " in text:
+        return WrongType(text)
     return StoreError(text)
 
 

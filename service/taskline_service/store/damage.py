@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import msgpack
 
-from taskline_service.errors import TaskDamaged
+from taskline_service.errors import StoreDamaged, TaskDamaged
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,19 @@ def record_of(task_id: str) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         raise TaskDamaged(task_id) from error
+
+
+@contextmanager
+def key_of(key: bytes) -> Iterator[None]:
+    """Around the decoding of what a key that tasks share holds.
+
+    Raises:
+        StoreDamaged: It is not as we write it.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        raise StoreDamaged(key.decode(errors="replace")) from error
 
 
 class DamageReport:

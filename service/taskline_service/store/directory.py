@@ -87,10 +87,18 @@ class Directory:
         """Every known task type, as it was published."""
         reply = await self._redis.call(b"HGETALL", self._keys.types)
         pairs = iter(reply)
-        return {name.decode(): definition for name, definition in zip(pairs, pairs, strict=True)}
+        return {
+            name.decode(errors="replace"): definition
+            for name, definition in zip(pairs, pairs, strict=True)
+        }
 
-    async def heartbeat(self, worker: WorkerInfo, *, ttl: timedelta, leaving: bool = False) -> None:
-        """Say that a worker lives; it stays listed for `ttl`, or goes at once if `leaving`."""
+    async def heartbeat(
+        self, worker: WorkerInfo, *, ttl: timedelta, leaving: bool = False
+    ) -> frozenset[str]:
+        """Say that a worker lives; it stays listed for `ttl`, or goes at once if `leaving`.
+
+        Returns those of its task types that are not known, because the store has lost them.
+        """
         about = pack(
             {
                 "identity": worker.identity,
@@ -102,7 +110,7 @@ class Directory:
                 "draining": worker.draining,
             }
         )
-        await self._script(
+        unknown = await self._script(
             "heartbeat",
             worker=worker.id,
             about=about,
@@ -110,6 +118,7 @@ class Directory:
             ttl=to_us(ttl),
             leaving=leaving,
         )
+        return frozenset(name.decode() for name in unknown)
 
     async def workers(self, *, after: str = "", count: int) -> list[WorkerInfo]:
         """Live workers by id, those behind `after`."""
@@ -120,7 +129,7 @@ class Directory:
             workers += (worker for worker in map(self._worker, entries) if worker is not None)
             if len(entries) < wanted:
                 break
-            asked, after = asked + wanted, entries[-1][b"id"].decode()
+            asked, after = asked + wanted, entries[-1][b"id"].decode(errors="replace")
         return workers
 
     def _worker(self, entry: dict[bytes, Any]) -> WorkerInfo | None:
@@ -132,7 +141,8 @@ class Directory:
 
     async def queues(self, *, after: str = "", count: int) -> list[QueueInfo]:
         """Queues by name, those behind `after`."""
-        paused = {name.decode() for name in await self._redis.call(b"SMEMBERS", self._keys.paused)}
+        names = await self._redis.call(b"SMEMBERS", self._keys.paused)
+        paused = {name.decode(errors="replace") for name in names}
         lines_of = defaultdict[str, list[str]](list, {name: [] for name in paused})
         for line in await known_lines(self._redis, self._keys):
             lines_of[split_line(line)[1]].append(line)
@@ -193,7 +203,7 @@ class Directory:
     async def waiting_types(self) -> frozenset[str]:
         """Task types that have waiting tasks."""
         lines = await self._redis.call(b"ZRANGE", self._keys.ready, b"0", str(_LINES_LOOKED_AT))
-        return frozenset(split_line(line.decode())[0] for line in lines)
+        return frozenset(line.decode(errors="replace").partition(":")[0] for line in lines)
 
     async def partitions(self, wanted: int | None = None) -> int | None:
         """How many partitions the namespace has, as the first who wanted some has decided.

@@ -70,7 +70,7 @@ class Due(Scripted):
                 reclaimed.append(_reclaimed(entry))
             else:
                 self.damage.found(
-                    f"task {entry[b'id'].decode()}",
+                    f"task {entry[b'id'].decode(errors='replace')}",
                     "it had a lease, but its record is no such task",
                 )
         return reclaimed
@@ -88,16 +88,16 @@ class Due(Scripted):
     def _upkept(self, count: int, reply: dict[bytes, Any]) -> Upkept:
         self._told_of(reply[b"damaged"])
         wait = reply.get(b"wait")
-        dangling = tuple(task_id.decode() for task_id in reply[b"dangling"])
+        dangling = tuple(id_.decode(errors="replace") for id_ in reply[b"dangling"])
         return Upkept(count, None if wait is None else from_us(wait), dangling)
 
 
 def _reclaimed(entry: dict[bytes, bytes]) -> Reclaimed:
     task_type, queue = split_line(entry[b"line"].decode())
     return Reclaimed(
-        entry[b"id"].decode(),
+        entry[b"id"].decode(errors="replace"),
         task_type,
         queue,
-        entry[b"worker"].decode(),
+        entry[b"worker"].decode(errors="replace"),
         TaskState(entry[b"state"].decode()),
     )

@@ -59,6 +59,11 @@ class Keys:
         return self.prefix + b"paused"
 
     @property
+    def failed_by(self) -> bytes:
+        """How many tasks failed for which type of error."""
+        return self.prefix + b"failed_by"
+
+    @property
     def types(self) -> bytes:
         """Published task types by name."""
         return self.prefix + b"types"

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskline_service.store.changes import Message, add_content
 from taskline_service.store.chunks import CONTENTS_PER_CALL, chunks
-from taskline_service.store.damage import UNREADABLE, PassedOver
+from taskline_service.store.damage import UNREADABLE, PassedOver, key_of
 from taskline_service.store.keys import Keys
 from taskline_service.store.redis import Redis
 
@@ -30,7 +30,8 @@ class EventLog:
 
     async def present_revision(self) -> int:
         """How far the store is."""
-        return int(await self._redis.call(b"GET", self._keys.revision) or 0)
+        with key_of(self._keys.revision):
+            return int(await self._redis.call(b"GET", self._keys.revision) or 0)
 
     async def after(self, revision: int, wanted: Wanted, *, count: int = _PAGE) -> list[Message]:
         """The next messages after a revision that are kept, with the events that are wanted.

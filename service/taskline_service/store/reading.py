@@ -17,6 +17,7 @@ from taskline_service.store.chunks import (
     RECORDS_PER_CALL,
     chunks,
 )
+from taskline_service.store.damage import key_of, record_of
 from taskline_service.store.heads import Heads, merged
 from taskline_service.store.keys import split_line
 from taskline_service.store.lines import in_steps, known_lines
@@ -107,8 +108,9 @@ class Reading(Scripted):
         stream, place = self.keys.prefix + b"h:" + event.task_id.encode(), f"{event.sequence}-0"
         for _, fields in await self.redis.call(b"XRANGE", stream, place, place):
             entry = dict(zip(fields[::2], fields[1::2], strict=True))
-            # Another task may have the id by now.
-            return entry.get(b"o") if unpack(entry[b"e"])[b"at"] == event.event_us else None
+            with record_of(event.task_id):
+                # Another task may have the id by now.
+                return entry.get(b"o") if unpack(entry[b"e"])[b"at"] == event.event_us else None
         return None
 
     async def get_result_chunk(
@@ -170,7 +172,9 @@ class Reading(Scripted):
         All of it is from the same instant, unless there are more lines or queues than one call
         may look at.
         """
-        return stats_from_replies(await self.stats_replies(window, queues))
+        replies = await self.stats_replies(window, queues)
+        with key_of(self.keys.failed_by):
+            return stats_from_replies(replies)
 
     async def stats_replies(
         self, window: timedelta, queues: Sequence[str] | None

@@ -14,6 +14,13 @@ from typing import Any
 import msgpack
 
 from taskline_service.store.damage import record_of
+from taskline_service.store.fields import (
+    NEEDED_ONCE_STARTED,
+    NUMBERS,
+    is_started,
+    line_of,
+    number_of,
+)
 from taskline_service.store.keys import split_line
 from taskline_service.task import (
     Attempt,
@@ -205,7 +212,7 @@ def _attempt_from_bytes(data: bytes) -> Attempt:
     error = fields.get(b"error")
     return Attempt(
         number=fields[b"number"],
-        worker=fields[b"worker"].decode(),
+        worker=fields[b"worker"].decode(errors="replace"),
         start_us=fields[b"start"],
         end_us=fields[b"end"],
         error=error_from_blob(error) if error else None,
@@ -220,7 +227,7 @@ def task_from_record(
     Raises:
         TaskDamaged: It cannot be understood.
     """
-    task_id = record[b"id"].decode()
+    task_id = record[b"id"].decode(errors="replace")
     with record_of(task_id):
         return _task_from_record(task_id, record, revision, with_attempts)
 
@@ -231,21 +238,26 @@ def _task_from_record(
     pairs = iter(record[b"fields"])
     fields = dict(zip(pairs, pairs, strict=True))
 
-    def number(name: bytes) -> int:
-        return int(fields.get(name, 0))
+    # All of them, as no move is made with a task of which one cannot be read.
+    numbers = {n: number_of(n, text) for n, text in fields.items() if n in NUMBERS}
 
-    spec = spec_from_blob(task_id, fields[b"ln"].decode(), record[b"spec"])
+    def number(name: bytes) -> int:
+        return numbers.get(name, 0)
+
+    spec = spec_from_blob(task_id, line_of(fields[b"ln"]), record[b"spec"])
     state = TaskState(fields[b"st"].decode())
+    if is_started(state, number(b"at")) and not fields.keys() >= NEEDED_ONCE_STARTED:
+        raise KeyError(*NEEDED_ONCE_STARTED - fields.keys())
     progress, error = record.get(b"progress"), record.get(b"error")
     task = Task(
         spec=spec,
         state=state,
-        sequence=int(fields[b"sq"]),
+        sequence=numbers[b"sq"],
         revision=revision,
         attempts=number(b"at"),
-        worker=fields.get(b"wo", b"").decode(),
-        create_us=int(fields[b"ct"]),
-        schedule_us=int(fields[b"du"]),
+        worker=fields.get(b"wo", b"").decode(errors="replace"),
+        create_us=numbers[b"ct"],
+        schedule_us=numbers[b"du"],
         start_us=number(b"sa"),
         end_us=number(b"ea"),
         update_us=number(b"up"),
@@ -283,23 +295,22 @@ def _attempts(record: dict[bytes, Any], task: Task) -> tuple[Attempt, ...]:
     return tuple(history[-ATTEMPTS_SHOWN:])
 
 
-def claim_from_fields(fields: dict[bytes, Any], line_of: str, nonce: bytes) -> Claim:
+def claim_from_fields(fields: dict[bytes, Any], nonce: bytes) -> Claim:
     """A claim, from what lua/claim.lua gives.
 
     Raises:
         TaskDamaged: What was enqueued cannot be understood.
     """
-    task_id = fields[b"id"].decode()
+    task_id = fields[b"id"].decode(errors="replace")
     with record_of(task_id):
-        spec = spec_from_blob(task_id, line_of, fields[b"spec"])
-    return Claim(
-        spec=spec,
-        attempt=fields[b"attempt"],
-        failures=fields[b"failed"],
-        losses=fields[b"lost"],
-        unstoppable=fields[b"alone"],
-        nonce=nonce,
-        create_us=fields[b"create"],
-        schedule_us=fields[b"due"],
-        start_us=fields[b"start"],
-    )
+        return Claim(
+            spec=spec_from_blob(task_id, fields[b"line"].decode(), fields[b"spec"]),
+            attempt=fields[b"attempt"],
+            failures=fields[b"failed"],
+            losses=fields[b"lost"],
+            unstoppable=fields[b"alone"],
+            nonce=nonce,
+            create_us=fields[b"create"],
+            schedule_us=fields[b"due"],
+            start_us=fields[b"start"],
+        )

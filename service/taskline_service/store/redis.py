@@ -11,9 +11,9 @@ from typing import Any, Self, TypeVar
 
 import msgpack
 
-from taskline_service.errors import StoreUnavailable, TasklineError
+from taskline_service.errors import StoreDamaged, StoreUnavailable, TasklineError
 from taskline_service.store.address import RedisAddress
-from taskline_service.store.connection import Connection, Moved, NoScript, NoWrites
+from taskline_service.store.connection import Connection, Moved, NoScript, NoWrites, WrongType
 from taskline_service.store.damage import DamageReport
 from taskline_service.store.route import Route
 from taskline_service.store.scripts import SCRIPTS
@@ -112,6 +112,7 @@ class Redis:
         Raises:
             StoreUnavailable: No answer within `patience` seconds after the connection was
                 lost, none at all for as long as it stands, or none by `answered_by`.
+            StoreDamaged: What is there is not of our making.
         """
         loop, limit = asyncio.get_running_loop(), _answered_by.get()
         give_up = loop.time() + patience
@@ -126,6 +127,8 @@ class Redis:
                 connection.abort()
                 if loop.time() >= give_up:
                     raise
+            except WrongType as error:
+                raise StoreDamaged(_key_of(command)) from error
             except NoWrites:
                 if connection.age > _STAY_S:
                     connection.abort()
@@ -187,6 +190,14 @@ class Redis:
             name=self._name, reply_timeout=self._reply_timeout
         )
         return self._connection
+
+
+def _key_of(command: Sequence[bytes | str]) -> str:
+    """The key of a plain command; "" for a script, which has named the key if it knows."""
+    name, key, *_ = command
+    if name in (b"EVAL", b"EVALSHA"):
+        return ""
+    return key.decode(errors="replace") if isinstance(key, bytes) else key
 
 
 async def before_patience_ends(answer: "asyncio.Future[T]") -> T:

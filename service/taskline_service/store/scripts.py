@@ -1,10 +1,11 @@
-"""The Lua scripts: the tables of states, what scripts share, and a file of lua/, made one."""
+"""The Lua scripts: tables, what scripts share, and a file of lua/, made one."""
 
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Self
 
+from taskline_service.store.fields import numbers_in_lua
 from taskline_service.task import EDGES, TERMINAL_STATES
 
 _LUA = files("taskline_service.store") / "lua"
@@ -46,7 +47,7 @@ def terminal_in_lua() -> str:
 
 def prelude() -> str:
     """What every script has before it."""
-    return edges_in_lua() + terminal_in_lua() + "".join(map(_read, _SHARED))
+    return edges_in_lua() + terminal_in_lua() + numbers_in_lua() + "".join(map(_read, _SHARED))
 
 
 def _read(name: str) -> str:

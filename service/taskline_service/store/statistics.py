@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import cycle
 from typing import Any
 
+from taskline_service.store.fields import count_of
 from taskline_service.store.keys import split_line
 from taskline_service.task import ErrorType, TaskState
 
@@ -57,7 +58,11 @@ def failed_by_fields(queues: Iterable[str]) -> list[str]:
 
 
 def stats_from_replies(replies: Sequence[Mapping[bytes, Any]]) -> Stats:
-    """What the script answered, about some lines and some queues in each call."""
+    """What the script answered, about some lines and some queues in each call.
+
+    Raises:
+        ValueError: A count of failed tasks is none.
+    """
     states, error_types = dict[str, Counter[TaskState]](), Counter[ErrorType]()
     hashes: dict[int, list[Any]] = {bucket[b"start"]: [] for bucket in replies[0][b"buckets"]}
     for reply in replies:
@@ -66,7 +71,7 @@ def stats_from_replies(replies: Sequence[Mapping[bytes, Any]]) -> Stats:
             counts = states.setdefault(task_type, Counter())
             counts.update({TaskState(s.decode()): n for s, n in entry[b"counts"].items()})
         for error_type, number in zip(cycle(ErrorType), reply[b"failed_by"]):
-            error_types[error_type] += int(number or 0)
+            error_types[error_type] += count_of(number or b"0")
         for bucket in reply[b"buckets"]:
             hashes.get(bucket[b"start"], []).extend(bucket[b"hashes"])
     width, growth = timedelta(seconds=replies[0][b"width"]), replies[0][b"growth"]
@@ -82,7 +87,8 @@ def _bucket(start: int, hashes: Sequence[Any], width: timedelta, growth: float) 
     for flat in hashes:
         pairs = iter(flat)
         for name, number in zip(pairs, pairs, strict=True):
-            happened[name.decode()] += int(number)
+            if number.isdigit():  # else a stranger's: no task depends on it
+                happened[name.decode(errors="replace")] += int(number)
     queue_times, run_times = _bins(happened, "q"), _bins(happened, "r")
     return Bucket(
         start_us=start * 1_000_000,

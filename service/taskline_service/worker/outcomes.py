@@ -79,8 +79,7 @@ class OutcomeRecorder:
                     lambda: self._store.fail([o for o, _ in mine]), len(mine), "failures"
                 )
         except StoreError as error:
-            log.error("the store refused %d failures: %s", len(mine), error)
-            verdicts = [Verdict.LOST] * len(mine)  # their leases run out, and others get them
+            verdicts = _given_up(len(mine), error)
         self._answer(mine, verdicts)
 
     @contextmanager
@@ -96,9 +95,12 @@ class OutcomeRecorder:
         log.error("the store refused %d results: %s", len(batch), error)
         failure = TaskError(error_type=ErrorType.STORAGE, message=f"result not stored: {error}")
         failures = [Failure(completion.claim, failure, None) for completion, _ in batch]
-        verdicts = await self._stored(
-            lambda: self._store.fail(failures), len(batch), "refused results"
-        )
+        try:
+            verdicts = await self._stored(
+                lambda: self._store.fail(failures), len(batch), "refused results"
+            )
+        except StoreError as another:
+            verdicts = _given_up(len(batch), another)
         self._answer(batch, verdicts)
 
     async def _stored(
@@ -120,3 +122,9 @@ class OutcomeRecorder:
                 asyncio.get_running_loop().call_later(_PAUSE_S, self._hand_in, waiting)
             else:
                 recorded.set_result(verdict)
+
+
+def _given_up(count: int, error: StoreError) -> list[Verdict]:
+    """Their leases run out, and others get them."""
+    log.error("the store refused %d failures: %s", count, error)
+    return [Verdict.LOST] * count

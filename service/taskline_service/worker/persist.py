@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from taskline_service.errors import StoreDamaged, StoreFull, StoreUnavailable
+from taskline_service.store import StoreError
 from taskline_service.store.redis import backoff
 
 log = logging.getLogger(__name__)
@@ -34,3 +35,12 @@ async def until_stored(move: Callable[[], Awaitable[_T]], what: str, *, mended: 
                 log.warning("%s: not stored yet: %s", what, error)
             await asyncio.sleep(backoff(attempt))
             attempt += 1
+
+
+async def unless_refused(move: Callable[[], Awaitable[_T]], what: str) -> _T | None:
+    """The same; what the store refuses for a reason that we do not know is told, and given up."""
+    try:
+        return await until_stored(move, what)
+    except StoreError as error:
+        log.error("%s: the store refused it: %s", what, error)
+        return None

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import threading
 
-from taskline_service.errors import StoreDamaged, StoreFull, StoreUnavailable
+from taskline_service.errors import TasklineError
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Verdict
 from taskline_service.task import Claim, Progress
-from taskline_service.worker.persist import until_stored
+from taskline_service.worker.persist import unless_refused
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ProgressSender:
             progress = self._waiting.pop(claim, None)
             self._written_at.pop(claim, None)
         if progress is not None:
-            await until_stored(
+            await unless_refused(
                 lambda: self._store.report_progress([(claim, progress)]),
                 f"task {claim.task_id}: progress",
             )
@@ -77,7 +77,7 @@ class ProgressSender:
                 self._written_at[claim] = now
             try:
                 verdicts = await self._store.report_progress(due)
-            except (StoreUnavailable, StoreFull, StoreDamaged) as error:
+            except TasklineError as error:  # whatever it is, it may pass
                 log.debug("progress not stored: %s", error)
                 self._put_back(due)
                 return _PAUSE_IN_TROUBLE_S

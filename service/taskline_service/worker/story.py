@@ -9,7 +9,7 @@ from collections import deque
 from taskline_service.store import TaskStore
 from taskline_service.store.values import LogLine, Output
 from taskline_service.task import Claim
-from taskline_service.worker.persist import until_stored
+from taskline_service.worker.persist import unless_refused
 
 # Numbers grow within a task, over its attempts too.
 _ENTRIES_PER_ATTEMPT = 1_000_000_000
@@ -87,6 +87,6 @@ class StorySender:
             while self._waiting:
                 step = self._take()
                 # What was stored, or is no longer ours to store, is recognised by the script.
-                await until_stored(functools.partial(self._store.append, step), "log and output")
+                await unless_refused(functools.partial(self._store.append, step), "log and output")
                 async with self._written:
                     self._written.notify_all()

@@ -43,7 +43,7 @@ from taskline_service.worker.loop_watch import LoopWatch
 from taskline_service.worker.narrator import Narrator
 from taskline_service.worker.observer import Observer, Unobserved
 from taskline_service.worker.outcomes import Outcome, OutcomeRecorder
-from taskline_service.worker.persist import until_stored
+from taskline_service.worker.persist import unless_refused
 from taskline_service.worker.places import InWorker, Places
 from taskline_service.worker.progress import ProgressSender
 from taskline_service.worker.reports import ClaimReports
@@ -370,8 +370,8 @@ class Worker:
     async def _give_back(self, claim: Claim) -> None:
         what = f"task {claim.task_id}"
         while True:
-            (verdict,) = await until_stored(lambda: self._store.release([claim]), what)
-            if verdict is not Verdict.DAMAGED:
+            verdicts = await unless_refused(lambda: self._store.release([claim]), what)
+            if verdicts != [Verdict.DAMAGED]:  # refused, its lease runs out
                 return
             await asyncio.sleep(_PAUSE_IN_TROUBLE_S)  # until it is mended
 

@@ -2,7 +2,7 @@
 -- about one thing, read at one instant; false if there is no such thing. They are lists, so that
 -- the same facts are always packed into the same text. A damaged store makes nothing here fail.
 
--- A reply; false if there is nothing, or the key has another type.
+-- A reply; false if there is nothing, or the key has another type: here, nothing is given up.
 local function ask(...)
   local reply = redis.pcall(...)
   return (type(reply) ~= 'table' or not reply.err) and reply or false

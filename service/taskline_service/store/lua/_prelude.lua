@@ -76,6 +76,36 @@ local function us(instant)
   return text
 end
 
+local find = string.find
+
+-- The fields of a record, numbers as such; nil if one of them is none that we write.
+local function read_fields(pairs_of)
+  local v = {}
+  for i = 1, #pairs_of, 2 do
+    local name, value = pairs_of[i], pairs_of[i + 1]
+    local limit = NUMBERS[name]
+    if limit then
+      local number = tonumber(value)
+      if not (number and number < limit and find(value, '^%d+$')) then
+        return nil
+      end
+      value = number
+    end
+    v[name] = value
+  end
+  return v
+end
+
+-- Whether the fields are there that a move needs.
+local function is_whole(v)
+  if not (EDGES[v.st] and v.ln and find(v.ln, '^[%w._-]+:[%w._:-]+$') and v.ct and v.du and v.sq) then
+    return false
+  elseif v.st == 'RUNNING' or v.at and v.at > 0 then
+    return v.at and v.no and v.wo and v.sa and v.ss
+  end
+  return true
+end
+
 -- What a move needs to know of a task; else nil, and false if there is no such task or
 -- 'damaged' if what is there is not one of ours, or was and is set apart: no move is then made,
 -- and nothing overwritten.
@@ -84,28 +114,19 @@ local function load(id)
   if not pairs_of.err and not pairs_of[1] and redis.call('EXISTS', PREFIX .. 'x:t:' .. id) == 0 then
     return nil, false
   end
-  local v = {}
-  for i = 1, #pairs_of, 2 do
-    v[pairs_of[i]] = pairs_of[i + 1]
-  end
-  if not EDGES[v.st] or not v.ln or not string.find(v.ln, '.:') then
+  local v = read_fields(pairs_of)
+  if not v or not is_whole(v) then
     return nil, 'damaged'
   end
-  local task = {
-    id = id, state = v.st, line = v.ln, create = tonumber(v.ct), due = tonumber(v.du),
-    priority = tonumber(v.pr or 0), queue_timeout = v.qd ~= nil and tonumber(v.qd),
-    attempts = tonumber(v.at or 0), failed = tonumber(v.fl or 0), lost = tonumber(v.lo or 0),
-    nonce = v.no or false, worker = v.wo or false, start = tonumber(v.sa or 0),
-    sequence = tonumber(v.sq), start_sequence = tonumber(v.ss or 0), cancel = v.cr or false,
-    recorded = tonumber(v.hs or 0), appended = tonumber(v.lg or 0), alone = v.al ~= nil,
+  return {
+    id = id, state = v.st, line = v.ln, create = v.ct, due = v.du,
+    priority = v.pr or 0, queue_timeout = v.qd or false,
+    attempts = v.at or 0, failed = v.fl or 0, lost = v.lo or 0,
+    nonce = v.no or false, worker = v.wo or false, start = v.sa or 0,
+    sequence = v.sq, start_sequence = v.ss or 0, cancel = v.cr or false,
+    recorded = v.hs or 0, appended = v.lg or 0, alone = v.al ~= nil,
     own_process = v.ow ~= nil,
   }
-  if task.create and task.due and task.priority and task.queue_timeout ~= nil and task.attempts
-    and task.failed and task.lost and task.start and task.sequence and task.start_sequence
-    and task.recorded and task.appended then
-    return task
-  end
-  return nil, 'damaged'
 end
 
 -- The task, if the claim on it is still good; else nil, and 'repeated' if this very claim
@@ -169,10 +190,13 @@ local function queue_of(line)
   return string.sub(line, (string.find(line, ':', 1, true) or #line) + 1)
 end
 
+local LONGEST_WAIT = 86400000000
+
 -- How long until the first entry of a line of times is due, in us; nil if it is empty.
 local function wait_for(name)
   local first = redis.call('ZRANGE', PREFIX .. name, 0, 0, 'WITHSCORES')
-  return first[1] and math.max(0, tonumber(first[2]) - now) or nil
+  -- A stranger's entry may be due at any time, or never.
+  return first[1] and math.min(math.max(0, tonumber(first[2]) - now), LONGEST_WAIT) or nil
 end
 
 local events, revision = {}, nil

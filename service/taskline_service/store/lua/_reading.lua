@@ -12,7 +12,7 @@ end
 
 local function read_result(id, chunk)
   local key = PREFIX .. 'r:' .. id
-  if tonumber(redis.call('HGET', PREFIX .. 't:' .. id, 're') or 0) <= now then
+  if (tonumber(redis.call('HGET', PREFIX .. 't:' .. id, 're') or 0) or 0) <= now then
     return nil
   end
   if not chunk then
@@ -67,8 +67,4 @@ local function size_of(record)
     size = size + #attempt
   end
   return size
-end
-
-local function present_revision()
-  return tonumber(redis.call('GET', PREFIX .. 'rev') or 0)
 end

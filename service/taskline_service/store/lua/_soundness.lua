@@ -4,7 +4,7 @@
 local TYPES = {
   log = 'stream', leases = 'zset', due = 'zset', retention = 'zset', queue_timeouts = 'zset',
   ready = 'zset', lines = 'set', paused = 'set', failed_by = 'hash', reclaiming = 'hash',
-  types = 'hash', types_seen = 'zset',
+  types = 'hash', types_seen = 'zset', workers = 'zset',
 }
 
 local found = {}
@@ -28,13 +28,30 @@ local function need(...)
   end
 end
 
--- What every move writes that tells of it.
-local function need_log()
-  local text = not is_broken('rev', 'string') and (redis.call('GET', PREFIX .. 'rev') or '0')
-  local last = text and string.find(text, '^%d+$') and text
-  if not last then
+-- What a key holds, for scripts that only read: one of another type than ours is found by reading it.
+local function ask(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if find(reply.err, 'WRONGTYPE', 1, true) then
+      give_up(string.sub(key, #PREFIX + 1))
+    end
+    error(reply.err)
+  end
+  return reply
+end
+
+local function present_revision()
+  local text = ask('GET', PREFIX .. 'rev') or '0'
+  local number = find(text, '^%d+$') and tonumber(text)
+  if not number or number >= TOO_LARGE then
     give_up('rev')
   end
+  return number
+end
+
+-- What every move writes that tells of it.
+local function need_log()
+  local last = present_revision()
   need('log')
   if redis.call('XRANGE', PREFIX .. 'log', string.format('%.0f-0', last + 1), '+', 'COUNT', 1)[1] then
     give_up('log')  -- it would take no further entry

@@ -71,7 +71,10 @@ end
 
 local function write_failed_by()
   for field, number in pairs(failed_now) do
-    if redis.call('HINCRBY', PREFIX .. 'failed_by', field, number) <= 0 then
+    local left = redis.pcall('HINCRBY', PREFIX .. 'failed_by', field, number)
+    if type(left) == 'table' then  -- a stranger's counter: `taskline fsck` counts anew
+      because_of('failed_by')
+    elseif left <= 0 then
       redis.call('HDEL', PREFIX .. 'failed_by', field)
     end
   end
@@ -87,7 +90,9 @@ local function write_bucket(queue, sums)
     end
     local fresh = false
     for what, number in pairs(sums) do
-      fresh = redis.call('HINCRBY', key, what, number) == number or fresh
+      if redis.pcall('HINCRBY', key, what, number) == number then
+        fresh = true
+      end
     end
     if fresh then  -- perhaps the whole bucket is
       redis.call('EXPIREAT', key, start + 2 * kind.width + kind.reach)

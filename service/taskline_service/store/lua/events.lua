@@ -10,7 +10,7 @@ local stream = PREFIX .. 'h:' .. args.id
 local entries, bytes, next_place, whole = {}, 0, args.after + 1, false
 while not whole and #entries < args.count and bytes < MAX_BYTES do
   local want = math.min(STEP, args.count - #entries)
-  local step = redis.call('XRANGE', stream, string.format('%.0f-0', next_place), '+', 'COUNT', want)
+  local step = ask('XRANGE', stream, string.format('%.0f-0', next_place), '+', 'COUNT', want)
   for _, entry in ipairs(step) do
     entries[#entries + 1] = entry
     bytes = bytes + #entry[2][2] + #(entry[2][4] or '')
@@ -21,5 +21,5 @@ end
 local record = read_record(args.id, { traceback = whole, result = whole })
 return cmsgpack.pack(record and {
   rev = present_revision(), record = record, entries = entries, whole = whole,
-  first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1],
+  first = ask('XRANGE', stream, '-', '+', 'COUNT', 1)[1],
 })

@@ -1,6 +1,8 @@
 -- Says that a worker lives, and what it does. It stays listed for `ttl` after this.
 -- args: worker, about (what ListWorkers tells of it), types, ttl (us), leaving
+-- Returns those of the types that nobody has published, or of which that was lost.
 
+need('workers', 'types', 'types_seen')
 local key = PREFIX .. 'w:' .. args.worker
 if args.leaving then
   redis.call('ZREM', PREFIX .. 'workers', args.worker)
@@ -11,7 +13,11 @@ else
   redis.call('ZADD', PREFIX .. 'workers', now, args.worker)
 end
 -- A type stays known while somebody can run it.
+local unknown = {}
 for _, name in ipairs(args.types) do
   redis.call('ZADD', PREFIX .. 'types_seen', 'XX', now, name)
+  if redis.call('HEXISTS', PREFIX .. 'types', name) == 0 then
+    unknown[#unknown + 1] = name
+  end
 end
-return cmsgpack.pack(true)
+return cmsgpack.pack(unknown)

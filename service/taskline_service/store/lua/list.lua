@@ -41,7 +41,7 @@ end
 local function fill(source, create, id)
   local want = source.chunk
   repeat
-    local page = redis.call(command, source.key, create or (args.newest_first and high or low), edge,
+    local page = ask(command, source.key, create or (args.newest_first and high or low), edge,
       'WITHSCORES', 'LIMIT', 0, want)
     source.entries, source.next = {}, 1
     for i = 1, #page, 2 do
@@ -75,7 +75,7 @@ end
 
 local function has_labels(id)
   for _, label in ipairs(args.labels or {}) do
-    if not redis.call('ZSCORE', label_index(label), id) then
+    if not ask('ZSCORE', label_index(label), id) then
       return false
     end
   end
@@ -109,9 +109,9 @@ end
 local scans = args.labels or args.asked
 
 local function add(key)
-  local size = scans and 1 or redis.call('ZCARD', key)
+  local size = scans and 1 or ask('ZCARD', key)
   if size > 0 then
-    total = total + ((args.low or args.high) and not scans and redis.call('ZCOUNT', key, low, high) or size)
+    total = total + ((args.low or args.high) and not scans and ask('ZCOUNT', key, low, high) or size)
     local source = { key = key, chunk = CHUNK }
     fill(source, after and after.create, after and after.id)
     if source.entries[1] then
@@ -123,7 +123,7 @@ end
 local function rarest_label()
   local key, size
   for _, label in ipairs(args.labels) do
-    local here = redis.call('ZCARD', label_index(label))
+    local here = ask('ZCARD', label_index(label))
     if not size or here < size then
       key, size = label_index(label), here
     end

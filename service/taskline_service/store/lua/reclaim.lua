@@ -12,8 +12,11 @@ local HOLDS_IN_A_ROW = 6
 -- Whether a lease that ran out says anything about its worker.
 local function is_quiet()
   local at, hold_until, since = unpack(redis.call('HMGET', PREFIX .. 'reclaiming', 'at', 'until', 'since'))
-  hold_until, since = tonumber(hold_until or 0), tonumber(since or 0)
-  local silence = math.abs(now - tonumber(at or 0))
+  hold_until, since = tonumber(hold_until or 0) or 0, tonumber(since or 0) or 0
+  if not (hold_until <= now + args.hold) then
+    hold_until = now + args.hold  -- nobody of ours holds for longer
+  end
+  local silence = math.abs(now - (tonumber(at or 0) or 0))
   if silence > LONGEST_SILENCE then
     if silence > args.hold or now > hold_until + args.hold then
       since = now

@@ -28,7 +28,8 @@ local function put_back(task, due)
   local error_blob = redis.pcall('GET', error_key)
   error_blob = type(error_blob) == 'string' and error_blob or nil
   redis.call('ZREM', PREFIX .. 'retention', task.id)
-  remember_end(task, tonumber(ended[1]), tonumber(ended[2] or 0), error_blob)
+  -- Without its end, `taskline fsck` names it; what is written about it now must be readable.
+  remember_end(task, tonumber(ended[1]) or now, tonumber(ended[2] or 0), error_blob)
   task.due = due
   local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = due, retried = true }
   move(task, 'QUEUED', event, 'du', due, 'ry', args.call)  -- counts it out by what it ended with

@@ -9,7 +9,7 @@ local lines = {}
 for i, line in ipairs(args.lines) do
   local counts = {}
   for state in pairs(EDGES) do
-    counts[state] = redis.call('ZCARD', index(state, line))
+    counts[state] = ask('ZCARD', index(state, line))
   end
   lines[i] = { line = line, counts = counts }
 end
@@ -25,7 +25,7 @@ local first = seconds - args.window
 for start = first - first % kind.width, seconds, kind.width do
   local hashes = {}
   for _, queue in ipairs(args.queues) do
-    local hash = redis.call('HGETALL', string.format('%sstats:%d:%d:%s', PREFIX, kind.width, start, queue))
+    local hash = ask('HGETALL', string.format('%sstats:%d:%d:%s', PREFIX, kind.width, start, queue))
     if hash[1] then
       hashes[#hashes + 1] = hash
     end
@@ -34,5 +34,5 @@ for start = first - first % kind.width, seconds, kind.width do
 end
 return cmsgpack.pack({
   lines = lines, growth = BIN_GROWTH, width = kind.width, buckets = buckets,
-  failed_by = args.failed_by[1] and redis.call('HMGET', PREFIX .. 'failed_by', unpack(args.failed_by)) or {},
+  failed_by = args.failed_by[1] and ask('HMGET', PREFIX .. 'failed_by', unpack(args.failed_by)) or {},
 })

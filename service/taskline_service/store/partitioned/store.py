@@ -12,7 +12,6 @@ from taskline_service.store.chunks import LONG_MOVES_PER_CALL, MOVES_PER_CALL
 from taskline_service.store.partitioned.by_partition import ByPartition, at_once
 from taskline_service.store.partitioned.pages import merged
 from taskline_service.store.scripted import new_call
-from taskline_service.store.statistics import Stats, stats_from_replies
 from taskline_service.store.store import TaskStore
 from taskline_service.store.story import Story
 from taskline_service.store.values import (
@@ -336,10 +335,6 @@ class PartitionedStore(TaskStore):
         """How many tasks wait for a worker on each of these queues."""
         counts = await at_once(store.waiting(queues) for store in self._partitions)
         return sum(counts, Counter[str]())
-
-    async def stats(self, *, window: timedelta, queues: Sequence[str] | None = None) -> Stats:
-        """Counts of tasks as they are now, and what happened within `window`."""
-        return stats_from_replies(await self.stats_replies(window, queues))
 
     async def stats_replies(
         self, window: timedelta, queues: Sequence[str] | None
