@@ -72,6 +72,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def seconds_text(span: timedelta) -> str:
+    """As in "1 second", "0.3 seconds"."""
+    seconds = span.total_seconds()
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
+
+
 def span_text(span: timedelta | None) -> str:
     """The two largest units of it, or milliseconds; empty if there is none."""
     if span is None:
@@ -88,6 +94,7 @@ def span_text(span: timedelta | None) -> str:
 
 
 def error_text(error: TaskError) -> str:
-    """Class and message, on one line."""
-    what = f"{error.exception_class}: " if error.exception_class else ""
+    """Class and message, on one line; without the module if that is Python's own."""
+    name = error.exception_class.removeprefix("builtins.")
+    what = f"{name}: " if name else ""
     return on_one_line(f"{what}{error.message}")
