@@ -19,6 +19,9 @@ _LONGEST_OUTAGE = timedelta(minutes=5)
 class Outages(Protocol):
     """Is told of a watch that cannot go on at once."""
 
+    def failed(self, error: Unavailable) -> None:
+        """It broke off, or an attempt to resume it did."""
+
     def begun(self, error: Unavailable) -> None:
         """It broke off, and so did the first attempt to resume it."""
 
@@ -27,6 +30,9 @@ class Outages(Protocol):
 
 
 class _Untold:
+    def failed(self, error: Unavailable) -> None:
+        pass
+
     def begun(self, error: Unavailable) -> None:
         pass
 
@@ -105,6 +111,7 @@ class _Outage:
         self.no_server = False
 
     def failed(self, error: Unavailable) -> None:
+        self._told.failed(error)
         self._failures += 1
         if self._failures > 1 and not self._begun:
             self._begun = True

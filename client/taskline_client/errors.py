@@ -67,9 +67,9 @@ class TaskTimeout(TasklineError, TimeoutError):
     """The task did not end in the time the caller gave. It goes on."""
 
     def __init__(self, task_id: str, waited: timedelta) -> None:
-        seconds = f"{waited.total_seconds():g}"
-        unit = "second" if seconds == "1" else "seconds"
-        super().__init__(f"task {task_id} did not complete within {seconds} {unit}")
+        seconds = waited.total_seconds()
+        within = f"{seconds:g} second{'' if seconds == 1 else 's'}"
+        super().__init__(f"task {task_id} did not complete within {within}")
         self.task_id = task_id
         self.waited = waited
 

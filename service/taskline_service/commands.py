@@ -17,6 +17,23 @@ from taskline_service import config
 
 _NOT_INSTALLED: Final = 2
 
+
+def _seconds(text: Any) -> float:
+    """What an option for a span was given; its default is a number already."""
+    try:
+        return config.seconds(str(text))
+    except ValueError as error:
+        message = f"{text!r} is not a span such as 1.5, 90s, 15m, 2h or 7d"
+        raise typer.BadParameter(message) from error
+
+
+def _span(variable: str, *, default: str, help: str) -> Any:
+    """An option for a span: a number of seconds, or one with a unit."""
+    return typer.Option(
+        envvar=variable, metavar="SPAN", parser=_seconds, show_default=default, help=help
+    )
+
+
 Tasks = typer.Option(
     envvar="TASKLINE_TASKS",
     metavar="MODULE:ATTRIBUTE",
@@ -67,17 +84,17 @@ Concurrency = Annotated[
 ]
 Lease = Annotated[
     float,
-    typer.Option(
-        envvar="TASKLINE_LEASE",
-        metavar="SECONDS",
-        help="How long a silent worker keeps its tasks, at least 1; then others get them.",
+    _span(
+        "TASKLINE_LEASE",
+        default="30s",
+        help="How long a silent worker keeps its tasks, at least 1s; then others get them.",
     ),
 ]
 Grace = Annotated[
     float,
-    typer.Option(
-        envvar="TASKLINE_GRACE",
-        metavar="SECONDS",
+    _span(
+        "TASKLINE_GRACE",
+        default="30s",
         help="How long running calls and tasks may go on after SIGTERM.",
     ),
 ]
@@ -108,17 +125,17 @@ MaxResultSize = Annotated[
 ]
 ResultTtl = Annotated[
     float,
-    typer.Option(
-        envvar="TASKLINE_RESULT_TTL",
-        metavar="SECONDS",
+    _span(
+        "TASKLINE_RESULT_TTL",
+        default="24h",
         help="How long results are kept unless a task says otherwise.",
     ),
 ]
 RecordTtl = Annotated[
     float,
-    typer.Option(
-        envvar="TASKLINE_RECORD_TTL",
-        metavar="SECONDS",
+    _span(
+        "TASKLINE_RECORD_TTL",
+        default="7d",
         help="How long ended tasks are known; not shorter than --result-ttl.",
     ),
 ]
@@ -201,9 +218,9 @@ def serve(
     max_queued: MaxQueued = 0,
     max_wait: Annotated[
         float,
-        typer.Option(
-            envvar="TASKLINE_MAX_WAIT",
-            metavar="SECONDS",
+        _span(
+            "TASKLINE_MAX_WAIT",
+            default="5m",
             help="How long one GetResult waits at most; clients call again to wait longer.",
         ),
     ] = config.DEFAULT_MAX_WAIT_S,
@@ -227,6 +244,13 @@ def serve(
 
     Prints one line when it is ready: `taskline: serving on HOST:PORT`. SIGTERM drains.
     Without --tasks it serves the task types that workers elsewhere have registered.
+    A SPAN is a number of seconds, or one with a unit: 500ms, 90s, 15m, 2h, 7d.
+
+    \b
+    Examples:
+      taskline serve --tasks examples.tasks:tasks
+      taskline serve --tasks examples.tasks:tasks --workers 4 --data-dir taskline-data
+      taskline serve --redis-url redis://redis.example:6379/0 --grace 2m
     """
     _end_while_it_starts()
     try:
@@ -307,6 +331,13 @@ def worker(
 
     With the same --data-dir it joins that server's embedded store; with the same
     --redis-url it can run on any machine. SIGTERM drains.
+    A SPAN is a number of seconds, or one with a unit: 500ms, 90s, 15m, 2h, 7d.
+
+    \b
+    Examples:
+      taskline worker --tasks examples.tasks:tasks --data-dir taskline-data
+      taskline worker --tasks examples.tasks:tasks --redis-url redis://redis.example:6379/0
+      taskline worker --tasks examples.tasks:tasks --queues text=3,files --concurrency 20
     """
     # Late: `taskline --help` needs neither, nor what they bring along.
     from taskline_service import signs_of_life
@@ -379,6 +410,12 @@ def fsck(
     The service may run meanwhile. If its embedded store does not, it is started for the
     check. Exit codes: 0 clean, 1 offences found (after a repair: left), 2 wrong usage, 6 the
     store cannot be had.
+
+    \b
+    Examples:
+      taskline fsck --data-dir taskline-data
+      taskline fsck --redis-url redis://redis.example:6379/0 --repair
+      taskline fsck --snapshot backup -o json
     """
     if snapshot is not None:
         redis_url = redis_url if _on_command_line(ctx, "redis_url") else None

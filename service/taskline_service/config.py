@@ -16,6 +16,7 @@ from taskline_service.option_values import (
     ReportFormat,
     StoreChoice,
     WrongOption,
+    seconds,
 )
 from taskline_service.queue_order import QueueChoice
 
@@ -29,6 +30,7 @@ __all__ = [
     "StoreChoice",
     "WorkerConfig",
     "WrongOption",
+    "seconds",
 ]
 
 DEFAULT_LISTEN = "127.0.0.1:50051"

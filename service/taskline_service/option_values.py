@@ -23,6 +23,7 @@ from taskline_service.queue_order import EVERY_QUEUE, QueueChoice, QueueOrder
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _QUEUE_AND_WEIGHT = re.compile(rf"(?P<queue>{QUEUE.pattern})(=(?P<weight>1000|[0-9]{{1,3}}))?")
 _TASKS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_UNITS_S = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_PORT = 65535
 # Beyond it a dead worker would go unnoticed for longer than anyone means to wait.
 _MAX_SPAN_S = timedelta(days=1).total_seconds()
@@ -233,6 +234,19 @@ def not_negative(option: str, count: int) -> int:
     if count < 0:
         raise WrongOption(option, "must be at least 0")
     return count
+
+
+def seconds(text: str) -> float:
+    """Of a span: a number of seconds, or one with a unit, as in 90s, 15m, 2h, 7d, 500ms.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    number = text.rstrip("smhd")
+    unit = text.removeprefix(number)
+    if unit not in _UNITS_S:
+        raise ValueError(f"{unit!r} is not a unit")
+    return float(number) * _UNITS_S[unit]
 
 
 def span(option: str, seconds: float, *, least: float, most: float = _MAX_SPAN_S) -> timedelta:

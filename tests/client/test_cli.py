@@ -151,6 +151,10 @@ async def test_a_whole_input_comes_from_text_a_file_or_standard_input(
             ("enqueue", "demo.any", "--label", "a=1", "--label", "a=2"), id="a label twice"
         ),
         pytest.param(("enqueue", "demo.any", "--json", "@/nowhere"), id="no file"),
+        pytest.param(("enqueue", "demo.any", "--max-attempts", "0"), id="no attempts"),
+        pytest.param(("enqueue", "demo.any", "--max-attempts", "-2"), id="fewer than none"),
+        pytest.param(("stubs", ""), id="an unset variable for a server"),
+        pytest.param(("list", "--address", ""), id="an unset variable for an address"),
         pytest.param(("list", "--state", "happy"), id="no such state"),
         pytest.param(("fly",), id="no such command"),
     ],
@@ -202,6 +206,30 @@ async def test_each_wrong_field_has_a_line(serve: Serve) -> None:
     ]
 
 
+async def test_an_argument_that_should_have_been_text_is_shown_as_text(serve: Serve) -> None:
+    async def enqueue(_: service.EnqueueRequest, context: Context) -> Any:
+        texts = [(f"input.{name}", "must be a string") for name in ("code", "flag", "list", "no")]
+        violations = [*texts, ("input.age", "must be positive")]
+        invalid = grpc.StatusCode.INVALID_ARGUMENT
+        await refuse(context, invalid, "INVALID_INPUT", violations=violations)
+
+    server = await serve(Enqueue=enqueue)
+    arguments = ("code=007", "flag=true", 'list=["a b"]', "no=x", "age=-1")
+
+    for command in ("enqueue", "run"):
+        ran = await taskline(command, "demo.any", *arguments, address=server.address)
+
+        assert ran.code == 2
+        assert ran.err.splitlines()[1:] == [
+            "  input.code: must be a string",
+            "  input.flag: must be a string; it was read as JSON, as text it is 'flag=\"true\"'",
+            "  input.list: must be a string; it was read as JSON, as text it is "
+            + r"""'list="[\"a b\"]"'""",
+            "  input.no: must be a string",
+            "  input.age: must be positive",
+        ]
+
+
 async def test_no_server_exits_with_6_at_once() -> None:
     ran = await taskline("queues", address="127.0.0.1:1")
 
@@ -220,17 +248,16 @@ async def test_a_result_is_printed_as_it_is_stored(serve: Serve) -> None:
     assert ran == Ran(0, '{"n": 9007199254740993, "é": null}\n', "")
 
 
-@pytest.mark.parametrize(
-    ("state", "exit_code"), [(pb.Task.STATE_FAILED, 1), (pb.Task.STATE_CANCELLED, 4)]
-)
+@pytest.mark.parametrize(("state", "exit_code"), [("FAILED", 1), ("CANCELLED", 4)])
 async def test_a_task_that_did_not_complete_has_its_exit_code(
-    serve: Serve, state: pb.Task.State.ValueType, exit_code: int
+    serve: Serve, state: str, exit_code: int
 ) -> None:
-    server = await serve(GetResult=answering(failed("bad\x1b]0;x\x07 luck", state)))
+    ended = failed("bad\x1b]0;x\x07 luck", pb.Task.State.Value(f"STATE_{state}"))
+    server = await serve(GetResult=answering(ended))
 
     ran = await taskline("result", "t", address=server.address)
 
-    message = "taskline: task t: builtins.ValueError: bad luck\n"
+    message = f"taskline: task t {state}: ValueError: bad luck\n"
     facts = "error_type: unknown\nis_retryable: false\n"
     assert ran == Ran(exit_code, "", f"{message}{facts}Tb:\n")
 
@@ -271,7 +298,8 @@ async def test_a_result_that_does_not_come_in_time_says_what_to_do(serve: Serve)
     assert ran.code == 5
     assert ran.err.splitlines() == [
         "taskline: task t did not complete within 0.3 seconds",
-        "taskline: it is RUNNING; follow it with: taskline watch t",
+        "taskline: it is RUNNING; follow it with:",
+        "  taskline watch t",
     ]
 
 
@@ -454,7 +482,7 @@ async def test_list_prints_aligned_columns_and_the_next_page(serve: Serve) -> No
         "long-id  demo.any   q      QUEUED  0",
     ]
     assert ran.err.splitlines() == [
-        "taskline: these are 2; go on with",
+        "taskline: 2 shown; for the next ones add:",
         "  --page-token more",
     ]
     assert [(request.page_size, request.page_token) for request in requests] == [
@@ -494,6 +522,24 @@ async def test_the_deployment_is_shown_in_tables(serve: Serve) -> None:
         "all",
         *["a,b,c", "and", "1", "more"],
     ]
+
+
+async def test_jsonl_is_a_line_for_each_of_what_is_listed(serve: Serve) -> None:
+    async def types(_: object, __: Context) -> Any:
+        return service.ListTaskTypesResponse(task_types=[pb.TaskType(name=n) for n in "ab"])
+
+    async def queues(_: object, __: Context) -> Any:
+        return admin.ListQueuesResponse(queues=[admin.Queue(name=n) for n in "ab"])
+
+    async def workers(_: object, __: Context) -> Any:
+        return admin.ListWorkersResponse(workers=[admin.Worker(id=n) for n in "ab"])
+
+    server = await serve(ListTaskTypes=types, ListQueues=queues, ListWorkers=workers)
+
+    for command, name in (("types", "name"), ("queues", "name"), ("workers", "id")):
+        ran = await taskline(command, "-o", "jsonl", address=server.address)
+
+        assert [json.loads(line) for line in ran.out.splitlines()] == [{name: "a"}, {name: "b"}]
 
 
 async def test_help_and_version_need_no_server() -> None:

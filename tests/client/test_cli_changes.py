@@ -113,6 +113,31 @@ async def test_on_a_terminal_it_asks(
     assert len(await states(stack)) == left
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+async def test_an_interrupt_at_the_question_ends_it_at_once_and_nothing_is_changed(
+    stack: Stack, failed: list[str], key: str
+) -> None:
+    async with Terminal.running(stack.address, "delete", "--task-type", "bad") as terminal:
+        await terminal.until("delete 3 tasks? [y/N]")
+        terminal.type(key)
+        code = await terminal.end()
+
+    assert code == 130
+    assert "nothing was changed" in terminal.text and "Traceback" not in terminal.text
+    assert len(await states(stack)) == 4
+
+
+async def test_a_queue_that_is_paused_before_it_has_tasks_says_so(
+    stack: Stack, failed: list[str]
+) -> None:
+    known = await taskline(stack.address, "queues", "pause", "default")
+    unknown = await taskline(stack.address, "queues", "pause", "defualt", "-o", "id")
+
+    assert (known.code, known.err) == (0, "")
+    assert (unknown.code, unknown.out) == (0, "defualt\n")
+    assert unknown.err == "taskline: no task is on queue defualt; it is paused for those to come\n"
+
+
 async def test_queues_are_paused_and_resumed(stack: Stack, failed: list[str]) -> None:
     paused = await taskline(stack.address, "queues", "pause", "default", "later")
     shown = await taskline(stack.address, "queues")

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from taskline_service import TaskContext
 from tests.requirements.shell import Terminal, taskline
 from tests.requirements.wire import enqueue
@@ -58,15 +60,39 @@ async def test_doctor_tells_what_is_wrong_and_how_to_mend_it(stack: Stack) -> No
     table = await taskline(stack.address, "doctor")
     ids = await taskline(stack.address, "doctor", "-o", "id")
     whole = await taskline(stack.address, "doctor", "-o", "json")
-    nobody = await taskline("127.0.0.1:1", "doctor")
 
-    assert (table.code, whole.code, nobody.code) == (1, 1, 6)
+    assert (table.code, whole.code) == (1, 1)
     assert {"workers", "unserved_queues", "unserved_types"} <= set(ids.out.split())
     checks = {each["check"]: each for each in json.loads(whole.out)["checks"]}
     assert checks["server"]["level"] == "ok"
     # The tests' own store writes no file.
     assert checks["store_persistence"]["level"] == "failed"
     assert "fix: start one: taskline worker" in table.out
+
+
+@pytest.mark.parametrize("key", ["q", "\x03"], ids=["q", "Ctrl-C"])
+async def test_a_key_ends_top_at_once_and_leaves_the_terminal_as_it_was(
+    stack: Stack, key: str
+) -> None:
+    async with Terminal.running(stack.address, "top", "--interval", "1h") as terminal:
+        await terminal.until("RUNS_FOR")
+        assert not terminal.echoes
+        terminal.type(key)
+
+        assert await terminal.end() == 0
+        assert terminal.echoes
+
+
+async def test_doctor_tells_what_to_do_where_no_server_answers() -> None:
+    table = await taskline("127.0.0.1:1", "doctor")
+    whole = await taskline("127.0.0.1:1", "doctor", "-o", "json")
+
+    assert (table.code, table.err, whole.code, whole.err) == (6, "", 6, "")
+    found, fix = table.out.splitlines()
+    assert found == "failed   server: no Taskline server answers at 127.0.0.1:1"
+    assert "fix: " in fix and "taskline serve" in fix and "--address" in fix
+    (check,) = json.loads(whole.out)["checks"]
+    assert (check["check"], check["level"]) == ("server", "failed")
 
 
 async def enqueue_one(stack: Stack) -> None:

@@ -45,6 +45,41 @@ async def test_a_table_fits_a_terminal_and_is_whole_in_a_pipe(stack: Stack) -> N
     assert "".join(line.split()[0] for line in terminal.text.splitlines()[2:]).startswith(task_id)
 
 
+COLUMNS = ("ID", "TASK_TYPE", "QUEUE", "STATE", "ATTEMPTS", "CREATE_TIME", "ERROR")
+
+
+@pytest.mark.parametrize(
+    ("width", "hidden"),
+    [
+        pytest.param(80, {"QUEUE", "ATTEMPTS", "CREATE_TIME"}, id="80"),
+        pytest.param(100, {"ATTEMPTS", "CREATE_TIME"}, id="100"),
+        pytest.param(160, set[str](), id="160"),
+    ],
+)
+async def test_columns_without_room_are_named_and_an_error_can_be_read_beside_the_others(
+    stack: Stack, width: int, hidden: set[str]
+) -> None:
+    @stack.tasks.task("text.count_words", queue="documents", max_attempts=1)
+    async def count() -> float:
+        return 1 / 0
+
+    async with stack.worker():
+        task = await stack.client.enqueue(
+            "text.count_words", options=EnqueueOptions(task_id="t" * 32)
+        )
+        await stack.until(task.id, lambda each: each.HasField("end_time"))
+    async with Terminal.running(stack.address, "list", columns=width) as terminal:
+        await terminal.end()
+
+    heading, _, row, *notes = terminal.text.splitlines()
+    assert set(heading.split()) == set(COLUMNS) - hidden
+    assert "ZeroDivisionErr" in row and "builtins" not in row
+    assert "ZeroDivisionError: divi" in row or width == 80
+    names = ", ".join(name for name in COLUMNS if name in hidden)
+    note = f"not shown: {names} (with a wider terminal, or -o json)"
+    assert notes == ([note] if hidden else [])
+
+
 async def test_wide_characters_take_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
     print_plain((Column("A"), Column("B")), [("日本", "x"), ("abc", "y")], sys.stdout)
 

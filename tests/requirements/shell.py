@@ -15,6 +15,12 @@ from typing import NamedTuple, Self
 ROOT = Path(__file__).parents[2]
 TASKLINE = Path(sys.executable).with_name("taskline")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+# Becomes a program that the terminal controls: the keys that are signals reach it.
+_CONTROLLED = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 _READY = "taskline: serving on "
 
 
@@ -64,13 +70,14 @@ class Terminal:
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         process = await asyncio.create_subprocess_exec(
-            TASKLINE,
+            *(sys.executable, "-I", "-S", "-c", _CONTROLLED, TASKLINE),
             *arguments,
             *("--address", address),
             env={**os.environ, "TERM": "xterm-256color", **environment},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            start_new_session=True,
         )
         os.close(theirs)
         reader = asyncio.StreamReader()
@@ -78,10 +85,13 @@ class Terminal:
             transport, _ = await asyncio.get_running_loop().connect_read_pipe(
                 lambda: _Tolerant(reader), terminal
             )
+            # The transport closes its own at the end.
+            kept = os.dup(ours)
             try:
-                yield cls(process, reader, ours)
+                yield cls(process, reader, kept)
             finally:
                 transport.close()
+                os.close(kept)
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
@@ -107,6 +117,12 @@ class Terminal:
         async with asyncio.timeout(30):
             self.written += (await self._reader.read()).decode()
             return await self._process.wait()
+
+    @property
+    def echoes(self) -> bool:
+        """Whether it shows what is typed."""
+        *_, local_modes, _, _, _ = termios.tcgetattr(self._terminal)
+        return bool(local_modes & termios.ECHO)
 
     @property
     def text(self) -> str:

@@ -116,7 +116,7 @@ async def test_many_tasks_are_followed_at_once_and_the_failed_one_brings_its_tra
 
     assert code == 1
     ended = terminal.text[terminal.text.index("COMPLETED") :]
-    for text in ("FAILED", "builtins.ValueError: no good", "Traceback (most recent call last)"):
+    for text in ("FAILED", "  ValueError: no good", "Traceback (most recent call last)"):
         assert text in terminal.text
     assert "RUNNING" not in ended.split("ValueError: no good")[-1]
 

@@ -49,7 +49,8 @@ async def test_f3_1_f3_2_f3_4_f7_1_f7_3_ft5_a_wait_of_the_command_line_is_over_w
     assert at_once.err.splitlines()[0] == f"taskline: task {task.id} has not ended"
     assert waited.err.splitlines() == [
         f"taskline: task {task.id} did not complete within 2 seconds",
-        f"taskline: it is QUEUED; follow it with: taskline watch {task.id}",
+        "taskline: it is QUEUED; follow it with:",
+        f"  taskline watch --address {stack.address} {task.id}",
     ]
 
 

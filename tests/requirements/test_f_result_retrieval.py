@@ -291,13 +291,14 @@ async def test_f2_1_f2_3_f2_4_the_command_line_goes_by_the_state_alone(stack: St
         assert (shown[state].code, shown[state].out) == (5, "")
         assert shown[state].err.splitlines() == [
             f"taskline: task {ids[state]} has not ended",
-            f"taskline: it is {name}; follow it with: taskline watch {ids[state]}",
+            f"taskline: it is {name}; follow it with:",
+            f"  taskline watch --address {stack.address} {ids[state]}",
         ]
     assert shown[State.STATE_COMPLETED] == Ran(0, "null\n", "")
     failed, cancelled = shown[State.STATE_FAILED], shown[State.STATE_CANCELLED]
     assert (failed.code, failed.out, cancelled.code, cancelled.out) == (1, "", 4, "")
-    assert f"task {ids[State.STATE_FAILED]}: builtins.ValueError: no good\n" in failed.err
-    assert f"task {ids[State.STATE_CANCELLED]}: the task was cancelled\n" in cancelled.err
+    assert f"task {ids[State.STATE_FAILED]} FAILED: ValueError: no good\n" in failed.err
+    assert f"task {ids[State.STATE_CANCELLED]} CANCELLED: the task was cancelled\n" in cancelled.err
 
 
 async def test_f2_1_every_task_is_listed_in_its_own_state(stack: Stack) -> None:

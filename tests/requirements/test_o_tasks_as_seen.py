@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from google.protobuf import json_format
 
 from taskline.v1 import task_pb2 as pb

@@ -1,12 +1,14 @@
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from taskline_service import commands
+from taskline_service import commands, config
 from taskline_service.config import LogFormat, LogLevel, ServeConfig, WorkerConfig
 
 
@@ -49,6 +51,41 @@ def test_the_options_of_serve_become_its_config(app: typer.Typer, seen: Seen) ->
             tasks="m:t", listen="localhost:0", workers=2, lease_s=3, data_dir=Path("/d")
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 30), ("1.5", 1.5), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86400)],
+)
+def test_a_span_is_a_number_of_seconds_or_has_a_unit(
+    app: typer.Typer, seen: Seen, text: str, seconds: float
+) -> None:
+    serve = ["serve", "--data-dir", "/d", "--grace", text]
+    worker = ["worker", "--tasks", "m:t", "--data-dir", "/d"]
+
+    CliRunner().invoke(app, serve)
+    CliRunner().invoke(app, worker, env={"TASKLINE_GRACE": text})
+
+    assert [each.grace for each in seen] == [timedelta(seconds=seconds)] * 2
+
+
+@pytest.mark.parametrize("text", ["", "s", "3x", "1h30m", "nan", "-1"])
+def test_what_is_no_span_is_refused(app: typer.Typer, seen: Seen, text: str) -> None:
+    outcome = CliRunner().invoke(app, ["serve", "--data-dir", "/d", "--lease", text])
+
+    assert (outcome.exit_code, seen) == (2, [])
+    assert "--lease" in outcome.output
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_the_help_tells_the_default_of_each_span(app: typer.Typer, command: str) -> None:
+    group: Any = typer.main.get_command(app)
+
+    spans = [each for each in group.commands[command].params if each.metavar == "SPAN"]
+
+    assert {each.name for each in spans} >= {"lease", "grace", "result_ttl", "record_ttl"}
+    for each in spans:
+        assert config.seconds(each.show_default) == each.default
 
 
 @pytest.mark.parametrize("option", ["--concurrency", "--lease"])

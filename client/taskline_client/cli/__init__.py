@@ -8,10 +8,19 @@ import sys
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _NEEDED = {"typer", "rich", "click"}
+INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 def main() -> None:
-    """Run the command line; without its libraries, say how to get them and exit with 2."""
+    """Run the command line. Ctrl-C ends it quietly, also while it still imports."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
+    """Without its libraries, say how to get them and exit with 2."""
     try:
         from taskline_client.cli.app import run
     except ModuleNotFoundError as missing:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import typer
 from google.protobuf.message import Message
 
 from taskline.v1 import admin_service_pb2 as admin
@@ -14,6 +13,8 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_client._connection import Connection
 from taskline_client._requests import task_filter
 from taskline_client.admin import BULK_TIMEOUT
+from taskline_client.cli import INTERRUPTED
+from taskline_client.cli.asking import Answer, ask
 from taskline_client.cli.choosing import Chosen
 from taskline_client.cli.connecting import run_connected
 from taskline_client.cli.exits import Exit, exit_code_of, tell, tell_error
@@ -127,10 +128,10 @@ async def _change_matching(
         if chosen.dry_run:
             _print_count(answer, output, f"would {what.verb} {found}")
             return Exit.OK
-        # Standard output is for what was done.
-        if answer.count and not typer.confirm(f"{what.verb} {found}?", err=True):
+        said = ask(f"{what.verb} {found}?") if answer.count else Answer.YES
+        if said is not Answer.YES:
             tell("nothing was changed")
-            return Exit.OK
+            return INTERRUPTED if said is Answer.INTERRUPTED else Exit.OK
     answer = await what.many(connection, tasks, False)
     _print_count(answer, output, f"{what.done} {counted(answer.count, 'task')}")
     return Exit.OK
@@ -141,11 +142,15 @@ def _print_count(answer: Any, output: Output, text: str) -> None:
 
 
 def pause(address: str, queues: Sequence[str], output: Output) -> None:
-    """Hand out none of their tasks."""
+    """Hand out none of their tasks. A queue may be paused before it has any, or by mistake."""
 
     async def one(connection: Connection, queue: str) -> Any:
         request = admin.PauseQueueRequest(queue=queue)
-        return await connection.call(connection.admin.PauseQueue, request)
+        answer = await connection.call(connection.admin.PauseQueue, request)
+        paused = answer.queue
+        if not (paused.queued_count or paused.scheduled_count or paused.running_count):
+            tell(f"no task is on queue {queue}; it is paused for those to come")
+        return answer
 
     _change_queues(address, queues, one, output)
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from taskline.v1 import task_pb2 as pb
 from taskline_client._connection import Connection
-from taskline_client.cli import traces
-from taskline_client.cli.exits import INTERRUPTED, errors_told
+from taskline_client.cli import INTERRUPTED, traces
+from taskline_client.cli.exits import errors_told
 from taskline_client.cli.options import Output
 
 # Someone waits at the prompt: no server is an answer too.
@@ -22,25 +23,28 @@ def run_connected(
     *,
     timeout: timedelta | None = None,
 ) -> None:
-    """Run the work of a command, and exit with the code it gives.
+    """Run work that needs a server.
 
     The work keeps to its `timeout` itself; no more than that is spent on connecting.
     """
     within = min(_TIME_TO_CONNECT, timeout or _TIME_TO_CONNECT)
+
+    async def connect_and_work() -> int:
+        async with connected(address, within=within) as connection:
+            return await work(connection)
+
+    run(connect_and_work)
+
+
+def run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Run the work of a command, and exit with the code it gives."""
     with errors_told(), traces.exported():
         try:
-            code = asyncio.run(_run(address, work, within))
+            code = asyncio.run(work())
         except KeyboardInterrupt:
             code = INTERRUPTED
         sys.stdout.flush()
     sys.exit(code)
-
-
-async def _run(
-    address: str, work: Callable[[Connection], Awaitable[int]], within: timedelta
-) -> int:
-    async with connected(address, within=within) as connection:
-        return await work(connection)
 
 
 @asynccontextmanager

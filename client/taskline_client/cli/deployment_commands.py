@@ -14,7 +14,7 @@ from taskline_client.cli.options import (
     OutputOption,
     Queues,
 )
-from taskline_client.cli.values import by, span
+from taskline_client.cli.values import address_of, by, span
 from taskline_client.cli.versions import installed_version
 
 QueueNames = Annotated[list[str], typer.Argument(metavar="QUEUE", show_default=False)]
@@ -126,7 +126,7 @@ def top(
 ) -> None:
     """Watch the whole deployment on one screen.
 
-    Queues, rates, running tasks and workers; Ctrl-C ends it.
+    Queues, rates, running tasks and workers; q or Ctrl-C ends it.
     """
     from taskline_client.cli import top as screen
 
@@ -137,14 +137,17 @@ def top(
 def stubs(
     *,
     server: Annotated[
-        str | None, typer.Argument(metavar="HOST:PORT", help="As --address.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="HOST:PORT", help="As --address.", parser=address_of, show_default=False
+        ),
     ] = None,
     address: Address = DEFAULT_ADDRESS,
 ) -> None:
     """Write a typed Python module for a server's task types."""
     from taskline_client.cli import stubs as writing
 
-    writing.stubs(server or address)
+    writing.stubs(address if server is None else server)
 
 
 @command("taskline doctor", "taskline doctor -o json")
@@ -152,7 +155,7 @@ def doctor(*, output: OutputOption = Output.TABLE, address: Address = DEFAULT_AD
     """Check the health of a deployment.
 
     Says how to mend what is wrong. Exit codes: 0 nothing has failed, 1 a check has
-    failed, 6 no server answers.
+    failed, such as that of a store that the server cannot reach, 6 no server answers.
     """
     from taskline_client.cli import doctor as examining
 

@@ -5,15 +5,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from taskline_client._connection import Connection
-from taskline_client.cli.connecting import run_connected
+from taskline_client.cli.connecting import connected, run
 from taskline_client.cli.deployment import look
 from taskline_client.cli.exits import Exit
-from taskline_client.cli.health import Finding, Level, examine
+from taskline_client.cli.health import Finding, Level, examine, no_server, no_store
 from taskline_client.cli.options import Output
 from taskline_client.cli.show import print_ids
 from taskline_client.cli.text import on_one_line
 from taskline_client.cli.versions import installed_version
+from taskline_client.errors import Unavailable
 
 _MOST_RUNNING = 1000
 _SAMPLES = 5
@@ -25,14 +25,21 @@ _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILED: "bold red"
 def doctor(address: str, output: Output) -> None:
     """Print what every check found; as ids, those that did not pass."""
 
-    async def work(connection: Connection) -> int:
-        seen = await look(connection, most_running=_MOST_RUNNING, samples=_SAMPLES)
-        findings = list(examine(seen, client_version=installed_version()))
-        _print(findings, output)
-        failed = any(finding.level is Level.FAILED for finding in findings)
-        return _NOT_WELL if failed else Exit.OK
+    async def work() -> int:
+        try:
+            async with connected(address) as connection:
+                seen = await look(connection, most_running=_MOST_RUNNING, samples=_SAMPLES)
+        except Unavailable as error:
+            # With a reason, it is a server that answered so.
+            findings = no_store(address, error) if error.reason else no_server(error)
+            failed = _NOT_WELL if error.reason else Exit.UNAVAILABLE
+        else:
+            findings, failed = examine(seen, client_version=installed_version()), _NOT_WELL
+        found = list(findings)
+        _print(found, output)
+        return failed if any(each.level is Level.FAILED for each in found) else Exit.OK
 
-    run_connected(address, work)
+    run(work)
 
 
 def _print(findings: Sequence[Finding], output: Output) -> None:

@@ -1,7 +1,8 @@
 """`enqueue` and `run`."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import monotonic
 
@@ -16,6 +17,8 @@ from taskline_client.cli.options import Output
 from taskline_client.cli.results import print_outcome
 from taskline_client.cli.show import print_answer
 from taskline_client.cli.text import on_one_line
+from taskline_client.cli.values import quoted_as_text
+from taskline_client.errors import FieldViolation, InvalidInput
 from taskline_client.requests import EnqueueOptions, EnqueueRequest
 
 
@@ -26,6 +29,8 @@ class NewTask:
     task_type: str
     # JSON text.
     input: bytes | None
+    # KEY=VALUE, as they were typed; the input was made of them.
+    arguments: Sequence[str] = ()
     options: EnqueueOptions
 
     def request(self, *, validate_only: bool = False) -> service.EnqueueRequest:
@@ -41,8 +46,7 @@ def enqueue(address: str, task: NewTask, output: Output, *, validate_only: bool)
     """Print the task's id, or the answer."""
 
     async def work(connection: Connection) -> int:
-        request = task.request(validate_only=validate_only)
-        answer = await connection.call(connection.tasks.Enqueue, request)
+        answer = await _enqueue(connection, task, task.request(validate_only=validate_only))
         ids = [answer.task.id] if answer.task.id else []
         print_answer(answer, output, ids=ids, table=lambda: _tell_enqueued(answer))
         return Exit.OK
@@ -57,11 +61,11 @@ def run(address: str, task: NewTask, output: Output, *, timeout: timedelta | Non
         began, request = monotonic(), task.request()
         try:
             async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-                answer = await connection.call(connection.tasks.Enqueue, request)
+                answer = await _enqueue(connection, task, request)
         except TimeoutError:
             tell("the server did not answer in time: the task may or may not have been accepted")
             tell(f"repeat the command with --request-id {request.request_id} to have it once")
-            return Exit.TIMED_OUT
+            return Exit.UNAVAILABLE
         followed = Followed(task_ids=[answer.task.id], enqueued=answer.task, stream="stderr")
         left = timeout - timedelta(seconds=monotonic() - began) if timeout else None
         code = await follow_tasks(connection, followed, output, timeout=left, asked_for=timeout)
@@ -74,6 +78,25 @@ def run(address: str, task: NewTask, output: Output, *, timeout: timedelta | Non
         return await print_outcome(connection, outcome, output, waited=timedelta())
 
     run_connected(address, work, timeout=timeout)
+
+
+async def _enqueue(
+    connection: Connection, task: NewTask, request: service.EnqueueRequest
+) -> service.EnqueueResponse:
+    try:
+        return await connection.call(connection.tasks.Enqueue, request)
+    except InvalidInput as error:
+        violations = [_with_hint(each, task.arguments) for each in error.violations]
+        raise InvalidInput(replace(error.status, violations=violations)) from error
+
+
+def _with_hint(violation: FieldViolation, arguments: Sequence[str]) -> FieldViolation:
+    """Where text was expected, and the shell's word for it is JSON of another kind."""
+    quoted = quoted_as_text(arguments, violation.field.removeprefix("input."))
+    if not quoted or "string" not in violation.description:
+        return violation
+    hint = f"{violation.description}; it was read as JSON, as text it is {quoted}"
+    return replace(violation, description=hint)
 
 
 def _tell_enqueued(answer: service.EnqueueResponse) -> None:

@@ -24,9 +24,6 @@ class Exit(IntEnum):
     NOT_ALLOWED = 7
 
 
-INTERRUPTED = 130  # what shells expect after Ctrl-C
-
-
 _BY_ERROR: tuple[tuple[type[errors.TasklineError], Exit], ...] = (
     (errors.TaskFailed, Exit.TASK_FAILED),
     (errors.TaskCancelled, Exit.CANCELLED),

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -16,10 +15,17 @@ from taskline_client._connection import Connection
 from taskline_client._convert_events import event_from
 from taskline_client._requests import task_filter
 from taskline_client._watch import follow
+from taskline_client.cli import INTERRUPTED
 from taskline_client.cli.choosing import Chosen
+from taskline_client.cli.coming_back import (
+    tell_stopped,
+    tell_unheard,
+    this_command,
+    watch_command,
+)
 from taskline_client.cli.connecting import payload_format, run_connected
-from taskline_client.cli.exits import INTERRUPTED, Exit, exit_code_for, tell, tell_command
-from taskline_client.cli.options import DEFAULT_ADDRESS, Output
+from taskline_client.cli.exits import Exit, exit_code_for, tell, tell_command
+from taskline_client.cli.options import Output
 from taskline_client.cli.show import print_ids, print_message
 from taskline_client.cli.text import counted, on_one_line, seconds_text
 from taskline_client.cli.watched import Watched
@@ -69,6 +75,8 @@ class _Course:
 
     tasks: dict[str, Watched] = field(default_factory=dict)
     codes: set[Exit] = field(default_factory=set)
+    # Why nothing has come since the last event, if that is known.
+    unheard: Unavailable | None = None
 
     def learn(self, event: TaskEvent) -> Watched:
         task = self.tasks.setdefault(event.task_id, Watched(event.task_id))
@@ -82,14 +90,23 @@ class _Course:
         return next((code for code in worst if code in self.codes), Exit.OK)
 
 
+@dataclass(frozen=True, slots=True)
 class _Outages:
     """Says on standard error why nothing comes, and when it comes again."""
 
+    course: _Course
+
+    def failed(self, error: Unavailable) -> None:
+        self.course.unheard = error
+
     def begun(self, error: Unavailable) -> None:
-        tell(f"the server is gone ({on_one_line(str(error))}); trying again")
+        what = on_one_line(str(error))
+        # With a reason, it is a server that answered so.
+        tell(f"{what if error.reason else f'the server is gone ({what})'}; trying again")
 
     def over(self) -> None:
-        tell("the server is back")
+        error, self.course.unheard = self.course.unheard, None
+        tell("it goes on again" if error and error.reason else "the server is back")
 
 
 def watch(address: str, chosen: Chosen, output: Output, *, timeout: timedelta | None) -> None:
@@ -134,18 +151,19 @@ async def follow_tasks(
         asked_for: What people are told of the timeout, if some of it was spent before.
     """
     course = _Course()
-    watch = follow(connection, followed.request(output), _Outages(), enqueued=followed.enqueued)
+    request, outages = followed.request(output), _Outages(course)
+    watch = follow(connection, request, outages, enqueued=followed.enqueued)
     try:
         async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
             await _show_all(watch, course, followed, output)
         return course.code
     except TimeoutError:
-        _tell_unended(connection, course, followed, asked_for or timeout or timedelta())
-        return Exit.TIMED_OUT
+        return _tell_over(connection, course, followed, asked_for or timeout or timedelta())
+    except Unavailable as error:
+        return tell_unheard(connection, str(error), way_back=_way_back(connection, followed))
     except asyncio.CancelledError:
         one = followed.tasks is None and len(followed.task_ids) == 1
-        tell(f"stopped watching; the {'task goes' if one else 'tasks go'} on. Come back with:")
-        tell_command(_way_back(connection, followed))
+        tell_stopped("watching", one=one, way_back=_way_back(connection, followed))
         return INTERRUPTED
 
 
@@ -156,6 +174,7 @@ async def _show_all(
         show = _printer(board, followed, output)
         async with aclosing(watch) as events:
             async for message in events:
+                course.unheard = None
                 event = event_from(message)
                 task = course.learn(event) if event else None
                 if message.WhichOneof("event") == "ended" and task:
@@ -199,24 +218,38 @@ def _board_for(followed: Followed, output: Output) -> Board:
     return LineBoard(stream)
 
 
-def _tell_unended(
+def _tell_over(
     connection: Connection, course: _Course, followed: Followed, waited: timedelta
-) -> None:
+) -> Exit:
+    """The time is over: say what is known, and not more."""
     seconds = seconds_text(waited)
     unended = [task for task in followed.task_ids if not _has_ended(course, task)]
+    # Each task that can be asked for is told of at once.
+    if course.unheard or not course.tasks.keys() >= set(unended):
+        why = course.unheard or "the server did not answer"
+        whose = f"task {unended[0]}" if len(unended) == 1 else "the tasks"
+        return tell_unheard(
+            connection,
+            f"could not learn within {seconds} how {whose} ended: {why}",
+            way_back=_way_back(connection, followed),
+        )
     if followed.tasks is not None:
         tell(f"stopped watching after {seconds}")
-        return
+    else:
+        _tell_unended(connection, course, unended, seconds)
+    return Exit.TIMED_OUT
+
+
+def _tell_unended(
+    connection: Connection, course: _Course, unended: Sequence[str], seconds: str
+) -> None:
     for task_id in unended[:_MAX_IDS_TOLD]:
         tell(f"task {task_id} did not complete within {seconds}")
     if len(unended) > _MAX_IDS_TOLD:
         tell(f"nor did {counted(len(unended) - _MAX_IDS_TOLD, 'other task')}")
-    first = course.tasks.get(unended[0]) if len(unended) == 1 else None
-    go_on = (
-        "they go" if len(unended) > 1 else f"it is {first.state} and goes" if first else "it goes"
-    )
+    go_on = "they go" if len(unended) > 1 else f"it is {course.tasks[unended[0]].state} and goes"
     tell(f"{go_on} on. Come back with:")
-    tell_command(_watch_command(connection, unended))
+    tell_command(watch_command(connection, unended))
 
 
 def _has_ended(course: _Course, task_id: str) -> bool:
@@ -226,14 +259,8 @@ def _has_ended(course: _Course, task_id: str) -> bool:
 
 def _way_back(connection: Connection, followed: Followed) -> str:
     if followed.tasks is not None:
-        return shlex.join(["taskline", *sys.argv[1:]])
-    return _watch_command(connection, followed.task_ids)
-
-
-def _watch_command(connection: Connection, task_ids: Sequence[str]) -> str:
-    known = connection.address == os.environ.get("TASKLINE_ADDRESS", DEFAULT_ADDRESS)
-    address = [] if known else ["--address", connection.address]
-    return shlex.join(["taskline", "watch", *address, *task_ids])
+        return this_command()
+    return watch_command(connection, followed.task_ids)
 
 
 def _once(task_ids: Sequence[str]) -> list[str]:

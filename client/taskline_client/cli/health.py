@@ -9,6 +9,7 @@ from enum import StrEnum
 from taskline_client.cli.deployment import WINDOW, Look
 from taskline_client.cli.text import counted, share_text, span_text
 from taskline_client.deployment import Queue
+from taskline_client.errors import Unavailable
 from taskline_client.types import TaskState
 
 _OLDEST_STORE = {"redis": (6, 2), "valkey": (7, 2)}
@@ -56,6 +57,32 @@ def examine(seen: Look, *, client_version: str) -> Iterator[Finding]:
     yield _unserved_types(seen)
     yield _orphans(seen)
     yield _success(seen)
+
+
+def no_server(error: Unavailable) -> Iterator[Finding]:
+    """The one check of a deployment that does not answer."""
+    yield _graded(
+        "server",
+        str(error),
+        "if none runs there, start one: taskline serve --tasks MODULE:ATTRIBUTE; "
+        "if one does, look at --address (or TASKLINE_ADDRESS), at the server's --listen, "
+        "and at the network between",
+        warn=False,
+        fail=True,
+    )
+
+
+def no_store(address: str, error: Unavailable) -> Iterator[Finding]:
+    """The checks of a server that answers, and says that its store does not."""
+    yield _ok("server", f"answers at {address}")
+    yield _graded(
+        "store",
+        str(error),
+        "start the store, or look at the server's --redis-url and its log; "
+        "the server goes on by itself when the store is back",
+        warn=False,
+        fail=True,
+    )
 
 
 def _ok(check: str, found: str) -> Finding:

@@ -13,7 +13,7 @@ from taskline_client.cli.options import Output
 from taskline_client.cli.show import (
     print_answer,
     print_events,
-    print_message,
+    print_items,
     print_queues,
     print_task,
     print_task_type,
@@ -63,12 +63,9 @@ def events(address: str, task_id: str, output: Output) -> None:
             return await connection.call(connection.tasks.ListTaskEvents, request)
 
         found = [event async for page in pages(fetch) for event in page.events]
-        if output is Output.JSONL:
-            for event in found:
-                print_message(event, output)
-            return Exit.OK
-        print_answer(
+        print_items(
             service.ListTaskEventsResponse(events=found),
+            found,
             output,
             ids=[str(event.sequence) for event in found],
             table=lambda: print_events(found),
@@ -83,17 +80,16 @@ def list_tasks(address: str, listing: Listing, output: Output) -> None:
 
     async def work(connection: Connection) -> int:
         answer = await _fetch(connection, listing, output)
-        if output is Output.JSONL:
-            for task in answer.tasks:
-                print_message(task, output)
-        else:
-            ids = [task.id for task in answer.tasks]
-            print_answer(
-                answer, output, ids=ids, table=lambda: print_tasks(answer.tasks, empty="no tasks")
-            )
+        print_items(
+            answer,
+            answer.tasks,
+            output,
+            ids=[task.id for task in answer.tasks],
+            table=lambda: print_tasks(answer.tasks, empty="no tasks"),
+        )
         if answer.next_page_token and output is not Output.JSON:
             total = f" of {answer.total_size}" if answer.HasField("total_size") else ""
-            tell(f"these are {len(answer.tasks)}{total}; go on with")
+            tell(f"{len(answer.tasks)}{total} shown; for the next ones add:")
             tell_command(f"--page-token {answer.next_page_token}")
         return Exit.OK
 
@@ -130,8 +126,9 @@ def types(address: str, output: Output) -> None:
             return await connection.call(connection.tasks.ListTaskTypes, request)
 
         found = [item async for page in pages(fetch) for item in page.task_types]
-        print_answer(
+        print_items(
             service.ListTaskTypesResponse(task_types=found),
+            found,
             output,
             ids=[task_type.name for task_type in found],
             table=lambda: print_task_types(found),
@@ -163,8 +160,9 @@ def queues(address: str, output: Output) -> None:
             return await connection.call(connection.admin.ListQueues, request)
 
         found = [queue async for page in pages(fetch) for queue in page.queues]
-        print_answer(
+        print_items(
             admin.ListQueuesResponse(queues=found),
+            found,
             output,
             ids=[queue.name for queue in found],
             table=lambda: print_queues(found),
@@ -183,8 +181,9 @@ def workers(address: str, output: Output) -> None:
             return await connection.call(connection.admin.ListWorkers, request)
 
         found = [worker async for page in pages(fetch) for worker in page.workers]
-        print_answer(
+        print_items(
             admin.ListWorkersResponse(workers=found),
+            found,
             output,
             ids=[worker.id for worker in found],
             table=lambda: print_workers(found),

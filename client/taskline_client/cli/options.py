@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from taskline_client.cli.values import (
+    address_of,
+    attempts,
     by,
     error_type,
     given,
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 Address = Annotated[
     str,
     typer.Option(
-        "--address", envvar="TASKLINE_ADDRESS", metavar="HOST:PORT", help="The server to ask."
+        "--address",
+        envvar="TASKLINE_ADDRESS",
+        metavar="HOST:PORT",
+        parser=address_of,
+        help="The server to ask.",
     ),
 ]
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -62,7 +68,7 @@ Timeout = Annotated[
         help="Give up after so long, with exit code 5; the task goes on.",
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Shown in the task's error.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown in the task's error.")]
 
 EveryTask = Annotated[
     bool, typer.Option("--all", help="Every task, where a filter would have to say which.")
@@ -116,7 +122,8 @@ def task_filter(
         _Instant, by(instant_or_ago, "--max-end-time", metavar="TIME", help="Ended before.")
     ] = None,
     min_attempts: Annotated[
-        int | None, typer.Option("--min-attempts", min=1, help="With so many attempts.")
+        int | None,
+        typer.Option("--min-attempts", metavar="N", min=1, help="With so many attempts."),
     ] = None,
     error_type: Annotated[
         list[Any] | None,
@@ -231,7 +238,12 @@ def new_task(
     ] = None,
     max_attempts: Annotated[
         int | None,
-        typer.Option("--max-attempts", metavar="N", help="The first included; -1 for no limit."),
+        by(
+            attempts,
+            "--max-attempts",
+            metavar="N",
+            help="1 or more, the first included; -1 for no limit.",
+        ),
     ] = None,
     initial_backoff: Annotated[
         _Span, by(span, "--initial-backoff", metavar="SPAN", help="Before the second attempt.")
@@ -285,5 +297,8 @@ def new_task(
         labels=pairs(label or ()),
     )
     return NewTask(
-        task_type=task_type, input=input_bytes(arguments or (), json_input), options=options
+        task_type=task_type,
+        input=input_bytes(arguments or (), json_input),
+        arguments=arguments or (),
+        options=options,
     )

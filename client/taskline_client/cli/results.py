@@ -9,8 +9,10 @@ from taskline_client._connection import Connection
 from taskline_client._convert import error_from, state_from
 from taskline_client._outcome import ask_for_outcome, download
 from taskline_client._results import has_ended
+from taskline_client.cli import INTERRUPTED
+from taskline_client.cli.coming_back import tell_stopped, tell_unheard, watch_command
 from taskline_client.cli.connecting import payload_format, run_connected
-from taskline_client.cli.exits import Exit, exit_code_for, tell
+from taskline_client.cli.exits import Exit, exit_code_for, tell, tell_command
 from taskline_client.cli.options import Output
 from taskline_client.cli.show import payload_text, print_ids, print_message
 from taskline_client.cli.text import (
@@ -20,7 +22,8 @@ from taskline_client.cli.text import (
     printable,
     seconds_text,
 )
-from taskline_client.types import TaskError
+from taskline_client.errors import Unavailable
+from taskline_client.types import TaskError, TaskState
 
 # Days, not infinity: it goes over the wire.
 _NO_LIMIT = timedelta(days=365)
@@ -36,15 +39,20 @@ def result(
 
     async def work(connection: Connection) -> int:
         limit = (longest + _MARGIN).total_seconds() if longest else None
+        way_back = watch_command(connection, [task_id])
         try:
             async with asyncio.timeout(limit):
                 answer = await ask_for_outcome(
                     connection, task_id, wait=longest, payload_format=payload_format(output)
                 )
         except TimeoutError:
-            tell(f"the server did not answer within {seconds_text(longest)}")
-            tell(f"see how task {task_id} fares with: taskline watch {task_id}")
-            return Exit.TIMED_OUT
+            silent = f"the server did not answer within {seconds_text(longest)}"
+            return tell_unheard(connection, silent, way_back=way_back)
+        except Unavailable as error:
+            return tell_unheard(connection, str(error), way_back=way_back)
+        except asyncio.CancelledError:
+            tell_stopped("waiting", one=True, way_back=way_back)
+            return INTERRUPTED
         return await print_outcome(connection, answer, output, waited=longest)
 
     run_connected(address, work, timeout=timeout)
@@ -67,16 +75,16 @@ async def print_outcome(
     elif has_ended(answer) and not answer.HasField("error"):
         print(for_this_output((await download(connection, answer.task)).decode()))
     if answer.HasField("error"):
-        tell_task_error(answer.task.id, error_from(answer.error))
+        tell_task_error(answer.task.id, state_from(answer.task.state), error_from(answer.error))
     if not has_ended(answer):
-        _tell_unfinished(answer, waited)
+        _tell_unfinished(connection, answer, waited)
         return Exit.TIMED_OUT
     return exit_code_for(state_from(answer.task.state))
 
 
-def tell_task_error(task_id: str, error: TaskError) -> None:
-    """The message, and below it what else there is to know, with the task's own traceback."""
-    tell(f"task {task_id}: {error_text(error)}")
+def tell_task_error(task_id: str, state: TaskState, error: TaskError) -> None:
+    """How it ended and why, and below it what else there is to know, with its own traceback."""
+    tell(f"task {task_id} {state}: {error_text(error)}")
     if more := error_lines(error):
         tell_lines(more)
 
@@ -86,10 +94,13 @@ def tell_lines(text: str) -> None:
     print(printable(text.rstrip()), file=sys.stderr)
 
 
-def _tell_unfinished(answer: service.GetResultResponse, waited: timedelta) -> None:
+def _tell_unfinished(
+    connection: Connection, answer: service.GetResultResponse, waited: timedelta
+) -> None:
     task_id, state = answer.task.id, state_from(answer.task.state)
     if waited:
         tell(f"task {task_id} did not complete within {seconds_text(waited)}")
     else:
         tell(f"task {task_id} has not ended")
-    tell(f"it is {state}; follow it with: taskline watch {task_id}")
+    tell(f"it is {state}; follow it with:")
+    tell_command(watch_command(connection, [task_id]))

@@ -51,6 +51,22 @@ def print_answer(
             print_message(answer, output)
 
 
+def print_items(
+    answer: Message,
+    items: Sequence[Message],
+    output: Output,
+    *,
+    ids: Sequence[str],
+    table: Callable[[], None],
+) -> None:
+    """An answer that lists things: as JSON in one piece, or one line for each of them."""
+    if output is Output.JSONL:
+        for item in items:
+            print_message(item, output)
+    else:
+        print_answer(answer, output, ids=ids, table=table)
+
+
 def print_ids(ids: Iterable[str]) -> None:
     """One per line."""
     for name in ids:
@@ -95,7 +111,8 @@ def print_task(message: pb.Task) -> None:
             ("id", task.id),
             ("task_type", task.task_type),
             ("queue", task.queue),
-            ("state", f"{task.state} ({task.worker})" if task.worker else task.state),
+            ("state", task.state),
+            ("worker", task.worker),
             ("attempts", str(task.attempts)),
             ("max_attempts", "no limit" if task.max_attempts < 0 else str(task.max_attempts)),
             ("priority", str(task.priority) if task.priority else ""),

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 Row = Sequence[str]
 _GAP = 2
-# What the last column keeps on a narrow terminal, unless it is narrower itself.
+# What names and the last column keep on a narrow terminal, unless they are narrower themselves.
 _LEAST_WIDTH = 12
+# Columns from this rank on are shown where the last one keeps a fourth of the screen beside them.
+_EXTRA = 4
+_READABLE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Column:
     """A column of a table: the contract's name of what it shows."""
 
     name: str
-    # On a terminal that is too narrow, the columns with the highest rank go first; 0 stays.
+    # On a terminal that is too narrow, the columns with the highest ranks go first; 0 stays.
     rank: int = 0
     # Names are to be copied: they are never cut.
     whole: bool = False
@@ -45,12 +48,26 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], *, empty: str = 
         if sys.stdout.isatty():
             return
     if sys.stdout.isatty():
-        from rich.console import Console
-
-        console = Console()
-        console.print(rich_table(columns, rows, width=console.width))
+        _print_rich(columns, rows)
     else:
         print_plain(columns, rows, sys.stdout)
+
+
+def _print_rich(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print(rich_table(columns, rows, width=console.width))
+    clean = _clean(rows)
+    hidden = set(_wanted(columns, clean)) - set(_that_fit(columns, clean, console.width))
+    if hidden:
+        names = ", ".join(columns[index].name for index in sorted(hidden))
+        console.print(
+            Text(f"not shown: {names} (with a wider terminal, or -o json)", style="dim"),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
 
 
 def print_plain(columns: Sequence[Column], rows: Sequence[Row], stream: TextIO) -> None:
@@ -96,26 +113,32 @@ def rich_table(
     return table
 
 
-def _that_fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int]:
-    """The columns to show: of those that all rows leave empty none, and no more than fit."""
-    shown = [
+def _wanted(columns: Sequence[Column], rows: Sequence[Row]) -> list[int]:
+    """The columns that have something to show; and those that always stay."""
+    return [
         index
         for index, column in enumerate(columns)
         if column.rank == 0 or not rows or any(row[index] for row in rows)
     ]
-    while _width(columns, rows, shown) > width:
-        rank = max(columns[index].rank for index in shown)
-        if rank == 0:
-            break
-        shown.remove(max(i for i in shown if columns[i].rank == rank))
-    return shown
+
+
+def _that_fit(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int]:
+    """Of the columns that are wanted, as many as there is room for; the lowest ranks first."""
+    shown: list[int] = []
+    for index in sorted(_wanted(columns, rows), key=lambda index: columns[index].rank):
+        rank, more = columns[index].rank, [*shown, index]
+        last = max(_LEAST_WIDTH, int(width * _READABLE)) if rank >= _EXTRA else _LEAST_WIDTH
+        needed = sum(_least(columns, rows, each, last) + _GAP for each in more)
+        if rank == 0 or needed <= width:
+            shown = more
+    return sorted(shown)
 
 
 def _widths(
     columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int], width: int
 ) -> dict[int, int]:
     """What is to spare goes to the last column; what is missing, the names pay, and are folded."""
-    widths = {index: _least(columns, rows, index) for index in shown}
+    widths = {index: _least(columns, rows, index, _LEAST_WIDTH) for index in shown}
     spare = width - sum(widths.values()) - _GAP * len(shown)
     for index in shown:
         if spare < 0 and columns[index].whole:
@@ -125,15 +148,10 @@ def _widths(
     return widths
 
 
-def _width(columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int]) -> int:
-    """What the table needs if nothing is folded."""
-    return sum(_least(columns, rows, index) + _GAP for index in shown)
-
-
-def _least(columns: Sequence[Column], rows: Sequence[Row], index: int) -> int:
-    """How narrow a column may become."""
+def _least(columns: Sequence[Column], rows: Sequence[Row], index: int, last: int) -> int:
+    """How narrow a column may become, if the last one keeps so much."""
     natural = _natural(columns, rows, index)
-    return min(natural, _LEAST_WIDTH) if columns[index].last else natural
+    return min(natural, last) if columns[index].last else natural
 
 
 def _natural(columns: Sequence[Column], rows: Sequence[Row], index: int) -> int:

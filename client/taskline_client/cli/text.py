@@ -100,8 +100,9 @@ def span_text(span: timedelta | None) -> str:
 
 
 def error_text(error: TaskError) -> str:
-    """Class and message, on one line."""
-    what = f"{error.exception_class}: " if error.exception_class else ""
+    """Class and message, on one line; without the module if that is Python's own."""
+    name = error.exception_class.removeprefix("builtins.")
+    what = f"{name}: " if name else ""
     return on_one_line(f"{what}{error.message}")
 
 

@@ -32,7 +32,7 @@ RUNNING = (
 
 
 def top(address: str, *, once: bool, interval: timedelta) -> None:
-    """A live screen on a terminal, until Ctrl-C; otherwise one snapshot."""
+    """A live screen on a terminal, until q or Ctrl-C; otherwise one snapshot."""
     live = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
     async def work(connection: Connection) -> int:
@@ -45,9 +45,12 @@ def top(address: str, *, once: bool, interval: timedelta) -> None:
 
 
 async def _refresh(connection: Connection, interval: timedelta) -> int:
+    from taskline_client.cli.keys import on_key
     from taskline_client.cli.screen import Screen
 
-    with Screen(connection.address) as screen:
+    here = asyncio.current_task()
+    assert here is not None
+    with Screen(connection.address) as screen, on_key("q", here.cancel):
         try:
             while True:
                 try:

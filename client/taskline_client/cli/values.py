@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,20 @@ def span(text: str) -> timedelta:
     if seconds > _LONGEST.total_seconds():
         raise typer.BadParameter(f"{text!r} is more than a hundred years")
     return timedelta(seconds=seconds)
+
+
+def address_of(text: str) -> str:
+    """Of a server. An empty one is an unset variable of a script, and no wish for another."""
+    if not text.strip():
+        raise typer.BadParameter("is empty: it should be HOST:PORT")
+    return text
+
+
+def attempts(text: str) -> int:
+    """How many a task may have."""
+    if not re.fullmatch("-1|0*[1-9][0-9]*", text):
+        raise typer.BadParameter(f"{text!r} is not a number from 1 on, nor -1 for no limit")
+    return int(text)
 
 
 def instant(text: str) -> datetime:
@@ -91,6 +106,18 @@ def input_bytes(arguments: Sequence[str], json_input: str | None) -> bytes | Non
     except RecursionError as error:
         raise typer.BadParameter("--json is nested too deep") from error
     return text
+
+
+def quoted_as_text(arguments: Sequence[str], key: str) -> str:
+    """How to write the argument of this name so that it is text; empty if it is, or is not there.
+
+    In a shell's words, ready to be copied.
+    """
+    for argument in arguments:
+        name, _, text = argument.partition("=")
+        if name == key and not isinstance(_value(text), str):
+            return shlex.quote(f"{name}={json.dumps(text, ensure_ascii=False)}")
+    return ""
 
 
 def pairs(options: Sequence[str]) -> dict[str, str]:

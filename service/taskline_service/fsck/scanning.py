@@ -59,9 +59,7 @@ class Scanner:
         """What a string has, if there is one."""
         try:
             found: bytes | None = await self._redis.call(b"GET", self._prefix + name)
-        except StoreError as error:
-            if not str(error).startswith("WRONGTYPE"):
-                raise
+        except StoreDamaged:  # it is no text
             return None
         return found
 

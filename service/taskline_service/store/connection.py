@@ -81,9 +81,7 @@ def error_from(reply: Exception) -> TasklineError:
                 return kind(f"the store does not take commands now ({known})")
     if damaged := _DAMAGED_KEY.search(text):
         return StoreDamaged(damaged[1])
-    if word == "WRONGTYPE" or "WRONGTYPE " in text:
-        return WrongType(text)
-    return StoreError(text)
+    return WrongType(text) if "WRONGTYPE " in text else StoreError(text)
 
 
 class Connection(asyncio.Protocol):
