@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,25 @@ async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
     for call in (client.get("t"), client.handle("t").result(), anext(client.watch("t"))):
         with pytest.raises(ClientClosed, match="the client is closed"):
             await call
+
+
+async def test_closing_a_client_ends_what_it_enqueues(connect: Connect) -> None:
+    called = asyncio.Event()
+
+    async def never(_: Any, __: Context) -> service.EnqueueResponse:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = await connect(Enqueue=never, BatchEnqueue=never)
+    under_way = [asyncio.create_task(client.enqueue("t", number=number)) for number in range(300)]
+    await called.wait()
+
+    await client.close()
+
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(*under_way, return_exceptions=True)
+    assert {type(end) for end in ends} == {ClientClosed}
 
 
 async def test_a_client_that_was_closed_unused_does_not_connect(connect: Connect) -> None:
