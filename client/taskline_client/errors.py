@@ -24,8 +24,7 @@
         └── Unavailable         no server, no store, or no answer in time
 
 A task that failed is not a failed call. An input that cannot be written as JSON
-is a plain TypeError or ValueError, before any call; that a client was closed is a
-plain RuntimeError.
+is a plain TypeError or ValueError, before any call.
 """
 
 from collections.abc import Mapping, Sequence

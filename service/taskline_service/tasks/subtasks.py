@@ -146,7 +146,8 @@ class Subtask(Generic[R_co]):
         seconds = None if timeout is None else timeout.total_seconds()
         answer = await accepted(self._ask(AwaitEnd(self.id, seconds)))
         if not answer.ended:
-            raise TimeoutError(f"task {self.id} did not complete within {seconds:g} seconds")
+            unit = "second" if seconds == 1 else "seconds"
+            raise TimeoutError(f"task {self.id} did not complete within {seconds:g} {unit}")
         if answer.error is not None:
             raise (SubtaskCancelled if answer.cancelled else SubtaskFailed)(self.id, answer.error)
         return self._read(answer.result or b"null")
