@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskline_client.errors import (
         CallFailed,
         CallStatus,
+        ClientClosed,
         FieldViolation,
         InvalidInput,
         LimitReached,
@@ -69,6 +70,7 @@ __all__ = [
     "Attempt",
     "CallFailed",
     "CallStatus",
+    "ClientClosed",
     "ConflictPolicy",
     "Ended",
     "EnqueueOptions",

@@ -17,7 +17,7 @@ from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_client._channel import open_channel
 from taskline_client._status import translated
 from taskline_client._tracing import Metadata, Tracing, tracing_to
-from taskline_client.errors import CallStatus, Unavailable
+from taskline_client.errors import CallStatus, ClientClosed, Unavailable
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
@@ -33,6 +33,7 @@ class Connection:
         self.address = address
         self.timeout = timeout
         self._channels: list[grpc.aio.Channel] = []
+        self._closed = False
 
     @cached_property
     def tasks(self) -> TaskServiceStub:
@@ -55,11 +56,14 @@ class Connection:
         request: Request,
         *,
         timeout: timedelta | None = None,
+        wait_for_ready: bool | None = None,
     ) -> Response:
         """One answer, within `timeout` or else the connection's own."""
         seconds = (timeout if timeout is not None else self.timeout).total_seconds()
         with self.traced(request) as metadata:
-            return await method(request, timeout=seconds, metadata=metadata)
+            return await method(
+                request, timeout=seconds, metadata=metadata, wait_for_ready=wait_for_ready
+            )
 
     async def stream(
         self,
@@ -83,7 +87,11 @@ class Connection:
 
         What it gives is the metadata to send.
         """
-        with self._tracing.call(_method_name(request.DESCRIPTOR)) as metadata, translated():
+        with (
+            self._open_all_along(),
+            self._tracing.call(_method_name(request.DESCRIPTOR)) as metadata,
+            translated(self.address),
+        ):
             yield metadata
 
     async def check(self, *, within: timedelta, for_streams: bool = False) -> None:
@@ -96,18 +104,20 @@ class Connection:
         Raises:
             Unavailable: Nothing answers at the address.
         """
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                channel = self._stream_channel if for_streams else self._channel
-                found = await _answers(channel)
-        except TimeoutError:
-            found = False
+        with self._open_all_along():
+            try:
+                async with asyncio.timeout(within.total_seconds()):
+                    channel = self._stream_channel if for_streams else self._channel
+                    found = await _answers(channel)
+            except TimeoutError:
+                found = False
         if not found:
             message = f"no Taskline server answers at {self.address}"
             raise Unavailable(CallStatus(code="UNAVAILABLE", message=message, metadata={}))
 
     async def close(self) -> None:
         """Cancel what is under way and disconnect."""
+        self._closed = True
         for channel in self._channels:
             await channel.close()
 
@@ -123,7 +133,25 @@ class Connection:
     def _tracing(self) -> Tracing:
         return tracing_to(self.address)
 
+    @contextmanager
+    def _open_all_along(self) -> Iterator[None]:
+        """Raises ClientClosed if the connection is closed, also if that happens meanwhile."""
+        self._check_open()
+        try:
+            yield
+        except (asyncio.CancelledError, grpc.aio.UsageError):
+            # gRPC cancels what is under way. So may the caller, and has to see that.
+            caller = asyncio.current_task()
+            if self._closed and not (caller and caller.cancelling()):
+                raise ClientClosed(under_way=True) from None
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
     def _open(self, *, for_watching: bool = False) -> grpc.aio.Channel:
+        self._check_open()
         channel = open_channel(self.address, for_watching=for_watching)
         self._channels.append(channel)
         return channel

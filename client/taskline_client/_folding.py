@@ -111,16 +111,16 @@ async def _call(connection: Connection, entries: list[_Entry]) -> None:
     except Exception as error:  # whatever it is, each caller is told
         for entry in entries:
             if not entry.answer.done():
-                entry.answer.set_exception(_own(error))
+                entry.answer.set_exception(_own(error, connection.address))
     finally:
         for entry in entries:
             entry.answer.cancel()  # nothing, but where the client was closed
 
 
-def _own(error: Exception) -> Exception:
+def _own(error: Exception, address: str) -> Exception:
     """One for each caller: it gets the traceback of where it is raised."""
     if isinstance(error, AioRpcError):
-        return error_of(error)
+        return error_of(error, address)
     return type(error)(error.status) if isinstance(error, CallFailed) else error
 
 

@@ -13,9 +13,9 @@ from taskline_client._results import has_ended
 from taskline_client.errors import CallStatus, Unavailable, WrongState
 
 # The longest wait of a server that is not configured otherwise.
-_LONGEST_WAIT = timedelta(minutes=5)
-# For the way there and back: the server must be the one that ends the wait.
-_MARGIN = timedelta(seconds=5)
+_LONGEST_WAIT = 300.0  # seconds
+# For the way there and back: a server that answers must be the one that ends the wait.
+_MARGIN = timedelta(seconds=1)
 # A restart or a failover is over by then.
 _LONGEST_OUTAGE = timedelta(minutes=1)
 
@@ -29,21 +29,26 @@ async def ask_for_outcome(
 ) -> service.GetResultResponse:
     """The answer once the task has ended, or the last one before `wait` was over.
 
+    A server that takes the call and then is silent is left a second after that; if there is
+    nothing to wait for (zero), after the connection's timeout, as with any other call.
+
     Raises:
         Unavailable: No server answered in all that time.
         TaskNotFound, ResultExpired: There is no outcome to wait for.
     """
     end = monotonic() + wait.total_seconds()
+    margin = min(_MARGIN, connection.timeout) if wait else connection.timeout
     patience = Patience(wait)
     answer: service.GetResultResponse | None = None
     while True:
-        left = min(max(timedelta(seconds=end - monotonic()), timedelta()), _LONGEST_WAIT)
+        left = timedelta(seconds=min(max(end - monotonic(), 0.0), _LONGEST_WAIT))
         request = service.GetResultRequest(
             task_id=task_id, timeout=duration(left), payload_format=payload_format
         )
         try:
+            # Not waiting for a server to come up: that is for `patience`, which has a limit.
             answer = await connection.call(
-                connection.tasks.GetResult, request, timeout=left + _MARGIN
+                connection.tasks.GetResult, request, timeout=left + margin, wait_for_ready=False
             )
         except Unavailable as error:
             if await patience.pause(error):

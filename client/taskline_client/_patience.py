@@ -24,12 +24,14 @@ class Patience:
 
     def next_pause(self, error: Unavailable) -> float | None:
         """Seconds before the next attempt; None if there is no time for one."""
-        asked_for = error.status.retry_delay or timedelta()
-        pause = asked_for.total_seconds() + random.uniform(0, self._longest)
-        if monotonic() + pause > self._end:
+        asked_for = (error.status.retry_delay or timedelta()).total_seconds()
+        left = self._end - monotonic()
+        if left <= asked_for:
             return None
+        pause = asked_for + random.uniform(0, self._longest)
         self._longest = min(2 * self._longest, _LONGEST_PAUSE)
-        return pause
+        # The last attempt is at the very end: a server may be back by then.
+        return min(pause, left)
 
     async def pause(self, error: Unavailable) -> bool:
         """Wait before the next attempt; False, at once, if there is no time for one."""

@@ -1,6 +1,5 @@
 """What an answer of GetResult says: the result, or why there is none. Pure."""
 
-import builtins
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,28 +9,38 @@ from google.protobuf import json_format
 
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
+from taskline_client._builtin_errors import original
 from taskline_client._convert import error_from, state_from
 from taskline_client.errors import ResultMismatch, TaskCancelled, TaskFailed, TaskTimeout
-from taskline_client.types import TaskError, TaskState
+from taskline_client.types import TaskState
 
 R = TypeVar("R")
 
 _DEFAULT_WAIT = timedelta(minutes=5)
-# Raised by what waits for a result, these two would mean something else.
-_OF_ITERATORS = (StopIteration, StopAsyncIteration)
 
 
 def longest_wait(timeout: timedelta | None, deadline: datetime | None) -> timedelta:
-    """How long to wait for a result; raises ValueError for both, or what means nothing."""
+    """How long to wait for a result.
+
+    Raises:
+        ValueError: Both are given, or one that means nothing.
+        TypeError: One is no span, or no instant.
+    """
     if timeout is not None and deadline is not None:
         raise ValueError("either timeout or deadline, not both")
     if deadline is not None:
+        if not isinstance(deadline, datetime):
+            raise TypeError(f"deadline must be a datetime, not {type(deadline).__name__}")
         if deadline.tzinfo is None:
             raise ValueError("deadline must be an aware datetime")
         return max(deadline - datetime.now(UTC), timedelta())
-    if timeout is not None and timeout < timedelta():
+    if timeout is None:
+        return _DEFAULT_WAIT
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
+    if timeout < timedelta():
         raise ValueError("timeout must not be negative")
-    return _DEFAULT_WAIT if timeout is None else timeout
+    return timeout
 
 
 def has_ended(answer: service.GetResultResponse) -> bool:
@@ -57,10 +66,10 @@ def result_json(
             if state_from(answer.task.state) is TaskState.CANCELLED:
                 raise TaskCancelled(task_id, error)
             failed = TaskFailed(task_id, error)
-            if reraise and (original := _original(error)) is not None:
-                for note in failed.__notes__ if hasattr(failed, "__notes__") else ():
-                    original.add_note(note)
-                raise original from failed
+            if reraise and (raised := original(error)) is not None:
+                # The remote traceback: once, at the end of all that is shown.
+                raised.__notes__, failed.__notes__ = getattr(failed, "__notes__", []), []
+                raise raised from failed
             raise failed
         case _ if has_ended(answer):
             return None
@@ -85,17 +94,3 @@ def _json_of(payload: pb.Payload) -> bytes:
         return payload.json_bytes
     # Only from a server that does not heed what form was asked for.
     return json.dumps(json_format.MessageToDict(payload.json)).encode()
-
-
-def _original(error: TaskError) -> Exception | None:
-    """The built-in exception that the task raised; None if it was another one."""
-    module, _, name = error.exception_class.rpartition(".")
-    kind = getattr(builtins, name, None) if module == "builtins" else None
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        return None
-    if issubclass(kind, _OF_ITERATORS):
-        return None
-    try:
-        return kind(error.message)
-    except TypeError:  # such as UnicodeDecodeError: it takes more than a message
-        return None

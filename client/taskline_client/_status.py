@@ -45,17 +45,17 @@ _CODES: Mapping[int, StatusCode] = {code.value[0]: code for code in StatusCode}
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raises the errors of this package in place of gRPC's."""
+def translated(address: str) -> Iterator[None]:
+    """Raises the errors of this package in place of gRPC's, of calls to this address."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise error_of(error) from error
+        raise error_of(error, address) from error
 
 
-def error_of(error: grpc.aio.AioRpcError) -> CallFailed:
+def error_of(error: grpc.aio.AioRpcError, address: str) -> CallFailed:
     """The exception for a call's status."""
-    status = _status_of(error)
+    status = _status_of(error, address)
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(error.code()) or CallFailed
     return kind(status)
 
@@ -74,7 +74,7 @@ def error_of_entry(failure: service.BatchEnqueueResponse.Failure) -> CallFailed:
     return kind(status)
 
 
-def _status_of(error: grpc.aio.AioRpcError) -> CallStatus:
+def _status_of(error: grpc.aio.AioRpcError, address: str) -> CallStatus:
     # Only errors need it, and it takes time to import.
     from google.rpc import error_details_pb2, status_pb2
 
@@ -87,7 +87,7 @@ def _status_of(error: grpc.aio.AioRpcError) -> CallStatus:
     return CallStatus(
         code=error.code().name,
         reason=info.reason if info.domain == "taskline" else "",
-        message=_message_of(error),
+        message=_message_of(error, address),
         metadata=dict(info.metadata),
         violations=tuple(FieldViolation(v.field, v.description) for v in request.field_violations),
         retry_delay=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
@@ -102,7 +102,7 @@ def _rich_status(error: grpc.aio.AioRpcError) -> bytes:
     return b""
 
 
-def _message_of(error: grpc.aio.AioRpcError) -> str:
+def _message_of(error: grpc.aio.AioRpcError, address: str) -> str:
     if error.code() is StatusCode.DEADLINE_EXCEEDED:
-        return "the server did not answer in time"
+        return f"the server at {address} did not answer in time"
     return error.details() or error.code().name

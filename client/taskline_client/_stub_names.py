@@ -3,39 +3,57 @@
 import builtins
 import keyword
 import re
+from hashlib import sha256
 
 # What the module itself uses.
 _TAKEN = frozenset(
     {"Any", "Literal", "NotRequired", "TaskType", "TypeAlias", "TypedDict", "Union", *dir(builtins)}
 )
 _TYPES = ("bool", "dict", "float", "int", "list", "str", "tuple")
+_DIGITS = 8  # of a digest, which tell names apart
 _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 class Names:
-    """Hands out each name once."""
+    """Gives each owner its name.
 
-    def __init__(self) -> None:
-        self._given: set[str] = set()
+    A name that several ask for goes to none of them: each gets it with a digest of what it is,
+    so that a name never means something else once there are more. Who asks has to be known
+    before: from names that were given to the same owners.
+    """
 
-    def of_class(self, text: str) -> str:
+    def __init__(self, asked: "Names | None" = None) -> None:
+        """Without those that were asked before, the names do not tell all owners apart."""
+        self._known = asked._owners if asked else {}
+        # By the name that they ask for.
+        self._owners: dict[str, set[str]] = {}
+
+    def of_class(self, text: str, owner: str) -> str:
         """As in "text.count_words": TextCountWords."""
-        words = _WORD.findall(text)
-        return self._unique("".join(word[:1].upper() + word[1:] for word in words), "Model")
+        return self._given(plain_class(text), owner)
 
     def of_constant(self, text: str) -> str:
         """As in "text.count_words": TEXT_COUNT_WORDS."""
-        return self._unique("_".join(_WORD.findall(text)).upper(), "TASK")
+        name = "_".join(_WORD.findall(text)).upper()
+        return self._given(name if name and not name[0].isdigit() else f"TASK{name}", text)
 
-    def _unique(self, name: str, otherwise: str) -> str:
-        if not name or name[0].isdigit():
-            name = otherwise + name
-        candidate, count = name, 1
-        while candidate in self._given | _TAKEN or keyword.iskeyword(candidate):
-            count += 1
-            candidate = f"{name}{count}" if name != name.upper() else f"{name}_{count}"
-        self._given.add(candidate)
-        return candidate
+    def _given(self, name: str, owner: str) -> str:
+        self._owners.setdefault(name, set()).add(owner)
+        others = self._known.get(name, set()) - {owner}
+        if not others and name not in _TAKEN and not keyword.iskeyword(name):
+            return name
+        digest = sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = digest.upper() if name == name.upper() else digest
+        length = _DIGITS
+        while f"{name}_{digest[:length]}" in self._known:  # somebody's own name
+            length += 1
+        return f"{name}_{digest[:length]}"
+
+
+def plain_class(text: str) -> str:
+    """The name that a class asks for."""
+    name = "".join(word[:1].upper() + word[1:] for word in _WORD.findall(text))
+    return name if name and not name[0].isdigit() else f"Model{name}"
 
 
 def is_field(name: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from taskline_client._stub_names import Names, is_field
+from taskline_client._stub_names import Names, is_field, plain_class
 from taskline_client.deployment import TaskTypeInfo
 
 Schema = Mapping[str, Any]
@@ -36,10 +36,9 @@ _LONGEST_COMMENT = 88
 
 def module_of(task_types: Iterable[TaskTypeInfo]) -> str:
     """The source of a module that declares these task types; the same for the same types."""
-    models = _Models()
-    declarations = [
-        _declaration(info, models) for info in sorted(task_types, key=lambda info: info.name)
-    ]
+    infos = sorted(task_types, key=lambda info: info.name)
+    models, _ = _written_with(Names(), infos)  # to know who asks for which name
+    models, declarations = _written_with(Names(asked=models.names), infos)
     exported = sorted([*models.exported, *(name for name, _ in declarations)])
     body = [*models.sources, *(source for _, source in declarations)]
     used = [name for name in _TYPING if re.search(rf"\b{name}\b", "".join(body))]
@@ -49,25 +48,46 @@ def module_of(task_types: Iterable[TaskTypeInfo]) -> str:
     return "\n\n".join(part.rstrip() + "\n" for part in [header, *body])
 
 
+def _written_with(
+    names: Names, infos: Iterable[TaskTypeInfo]
+) -> "tuple[_Models, list[tuple[str, str]]]":
+    models = _Models(names)
+    return models, [_declaration(info, models) for info in infos]
+
+
 def _declaration(info: TaskTypeInfo, models: "_Models") -> tuple[str, str]:
     name = models.names.of_constant(info.name)
-    kinds = [
-        models.type_of_root(schema, f"{info.name} {role}", info.name)
-        for schema, role in ((info.input_schema, "input"), (info.output_schema, "result"))
-    ]
-    source = f"{name} = TaskType[{', '.join(kinds)}]({_literal(info.name)})\n"
+    taken = _input_type(info, models)
+    given = models.type_of_root(info.output_schema, f"{info.name} result", info.name)
+    source = f"{name} = TaskType[{taken}, {given}]({_literal(info.name)})\n"
     return name, source + (f"{_docstring(info.description)}\n" if info.description else "")
+
+
+def _input_type(info: TaskTypeInfo, models: "_Models") -> str:
+    schema = info.input_schema
+    if schema is not None and _takes_nothing(schema):
+        return "None"
+    kind = models.type_of_root(schema, f"{info.name} input", info.name)
+    # To the client, None is no input, and not null.
+    return "Any" if kind in ("None", "Literal[None]") else kind
+
+
+def _takes_nothing(schema: Schema) -> bool:
+    """Whether only an empty object fits."""
+    plain = schema.get("type") == "object" and schema.get("additionalProperties") is False
+    more = {"properties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf", "const", "enum"}
+    return plain and not any(schema.get(key) for key in more)
 
 
 class _Models:
     """The models of all schemas, each once, those that others are made of before them."""
 
-    def __init__(self) -> None:
-        self.names = Names()
+    def __init__(self, names: Names) -> None:
+        self.names = names
         self.exported: list[str] = []
         self.sources: list[str] = []
-        # Names of models by what they are, so that equal ones are one.
-        self.known: dict[str, str] = {}
+        # Names of models by what they are and ask to be called, so that equal ones are one.
+        self.known: dict[tuple[str, str], str] = {}
 
     def type_of_root(self, schema: Schema | None, suggested: str, task_type: str) -> str:
         """The type of a whole schema; None is anything."""
@@ -133,22 +153,22 @@ class _Document:
                 return f"dict[str, {self.type_of(others, f'{suggested} value')}]"
         elif isinstance(others, Mapping) or "patternProperties" in schema:
             return "dict[str, Any]"  # a TypedDict has no others but its own
-        identity = self._identity(schema)
-        if identity not in self._models.known:
-            name = self._models.names.of_class(suggested)
-            self._models.known[identity] = name
-            source = self._model(name, schema, members)
+        key = identity, _ = self._identity(schema), plain_class(suggested)
+        if key not in self._models.known:
+            name = self._models.names.of_class(suggested, identity)
+            self._models.known[key] = name
+            source = self._model(name, suggested, schema, members)
             self._models.sources.append(source)
             self._models.exported.append(name)
-        return self._models.known[identity]
+        return self._models.known[key]
 
-    def _model(self, name: str, schema: Schema, members: Mapping[str, Any]) -> str:
+    def _model(self, name: str, suggested: str, schema: Schema, members: Mapping[str, Any]) -> str:
         required = [each for each in schema.get("required", ()) if each in members]
         # An object has no order of its own.
         ordered = [*dict.fromkeys(required), *sorted(set(members).difference(required))]
         fields: list[tuple[str, str, list[str]]] = []
         for member in ordered:
-            kind = self.type_of(members[member], f"{name} {member}")
+            kind = self.type_of(members[member], f"{suggested} {member}")
             kind = kind if member in required else f"NotRequired[{kind}]"
             fields.append((member, kind, _remarks(members[member])))
         return _written(name, fields, _text(schema.get("description")))
@@ -159,7 +179,7 @@ class _Document:
             return "Any"
         if name in self._open:  # it contains itself
             identity = self._identity(self._definitions[name])
-            known = self._models.known.get(identity)
+            known = self._models.known.get((identity, plain_class(name)))
             return f'"{known}"' if known else "Any"
         self._open.add(name)
         try:

@@ -45,7 +45,7 @@ class AdminClient(DeploymentCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Disconnect. Calls under way are cancelled."""
+        """Disconnect. Calls under way, and any later one, raise ClientClosed."""
         await self._connection.close()
 
     # Queues

@@ -55,7 +55,7 @@ class TaskClient(Gathering, DeploymentCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Disconnect. Calls under way are cancelled; tasks are not."""
+        """Disconnect. Calls under way, and any later one, raise ClientClosed; tasks go on."""
         await self._connection.close()
 
     @overload
@@ -68,6 +68,10 @@ class TaskClient(Gathering, DeploymentCalls):
         options: EnqueueOptions | None = None,
         **arguments: Any,
     ) -> TaskHandle[Any]: ...
+    @overload
+    async def enqueue(
+        self, task: TaskType[None, R], /, *, options: EnqueueOptions | None = None
+    ) -> TaskHandle[R]: ...
     @overload
     async def enqueue(
         self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
@@ -96,8 +100,8 @@ class TaskClient(Gathering, DeploymentCalls):
         Args:
             task: What to run. A task function of the service, with its arguments but for the
                 TaskContext; the options, if any, come before them. Or a TaskType, with its
-                input. Or the name of a task type, with the whole input (a dict, a dataclass
-                or a model), or its arguments by name.
+                input, if it takes one. Or the name of a task type, with the whole input (a
+                dict, a dataclass or a model), or its arguments by name.
             options: Queue, time, retries and so on. By name, a task with an argument named
                 `options` takes its input as a whole.
 
@@ -122,6 +126,10 @@ class TaskClient(Gathering, DeploymentCalls):
         options: EnqueueOptions | None = None,
         **arguments: Any,
     ) -> Any: ...
+    @overload
+    async def run(
+        self, task: TaskType[None, R], /, *, options: EnqueueOptions | None = None
+    ) -> R: ...
     @overload
     async def run(
         self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None

@@ -5,6 +5,7 @@
     ├── TaskCancelled           the task was stopped on request
     ├── TaskTimeout             not ended in time (also a TimeoutError)
     ├── ResultMismatch          completed, with a result of another type than declared
+    ├── ClientClosed            the client was closed, before or during the call
     └── CallFailed              the call itself was refused or went wrong
         ├── TaskNotFound
         ├── TaskTypeNotFound    .closest: what may have been meant
@@ -23,8 +24,7 @@
         └── Unavailable         no server, no store, or no answer in time
 
 A task that failed is not a failed call. An input that cannot be written as JSON
-is a plain TypeError or ValueError, before any call; that a client was closed is a
-plain RuntimeError.
+is a plain TypeError or ValueError, before any call.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,6 +85,17 @@ class ResultMismatch(TasklineError):
         super().__init__(f"the result of task {task_id} is not of the declared type: {problem}")
         self.task_id = task_id
         self.problem = problem
+
+
+class ClientClosed(TasklineError):
+    """The client was closed: before this call, or while it was under way."""
+
+    def __init__(self, *, under_way: bool = False) -> None:
+        super().__init__(
+            "the client was closed while this call was under way"
+            if under_way
+            else "the client is closed"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,13 @@ class TaskHandle(Generic[R_co]):
 
         Args:
             timeout: The longest wait; 5 minutes if neither is given. Zero looks
-                without waiting.
+                without waiting. A server that has gone silent costs up to a second more.
             deadline: Wait until then at most (aware). One that has passed looks
                 without waiting.
             reraise: If the task failed with one of Python's built-in exceptions, raise
-                that, from TaskFailed and with the remote traceback below it.
+                that, from TaskFailed and with the remote traceback below it. Not for those
+                that cannot be made of what they say: StopIteration, StopAsyncIteration,
+                UnicodeDecodeError and its like, groups, and what is no Exception.
 
         Raises:
             TaskFailed: The task failed; `error` tells why.
@@ -83,7 +85,7 @@ class TaskHandle(Generic[R_co]):
             ResultMismatch: The result is not of the declared type.
             TaskNotFound: There is no such task.
             Unavailable: No server answered all the while.
-            ValueError: Both timeout and deadline, or one that means nothing.
+            ValueError, TypeError: Both timeout and deadline, or one that means nothing.
         """
         wait = longest_wait(timeout, deadline)
         answer = await ask_for_outcome(self._connection, self.id, wait=wait)

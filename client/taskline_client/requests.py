@@ -101,6 +101,10 @@ class EnqueueRequest(Generic[R_co]):
     ) -> None: ...
     @overload
     def __init__(
+        self, task: TaskType[None, R_co], /, *, options: EnqueueOptions | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
         self, task: TaskType[I, R_co], input: I, /, *, options: EnqueueOptions | None = None
     ) -> None: ...
     @overload
@@ -117,39 +121,59 @@ class EnqueueRequest(Generic[R_co]):
         **arguments: P.kwargs,
     ) -> None: ...
     def __init__(self, task: Any, /, *args: Any, **arguments: Any) -> None:
+        options, args, arguments = _split_options(task, args, arguments)
         if isinstance(task, str):
-            input, options = _by_name(*args, **arguments)
-            parts = task, input, options, json.loads
+            parts = task, _named_input(*args, **arguments), options, json.loads
+        elif not hasattr(task, "task_input"):
+            raise TypeError(f"{task!r} is no task: pass a task function, a TaskType, or a name")
         else:
-            input, options = _by_type(task, *args, **arguments)
+            nothing = not (args or arguments or getattr(task, "needs_input", True))
+            input = NO_INPUT if nothing else task.task_input(*args, **arguments)
             parts = task.task_type, input, options, task.task_result
         for name, part in zip(self.__slots__, parts, strict=True):
             object.__setattr__(self, name, part)
 
 
-def _by_name(
-    input: Any = NO_INPUT, /, *, options: EnqueueOptions | None = None, **arguments: Any
-) -> tuple[Any, EnqueueOptions]:
+def _split_options(
+    task: Any, args: tuple[Any, ...], arguments: dict[str, Any]
+) -> tuple[EnqueueOptions, tuple[Any, ...], dict[str, Any]]:
+    """The options of a call of `enqueue`, and the arguments without them.
+
+    Raises:
+        TypeError: There are options where they would become a part of the input.
+    """
+    options = None
+    if args and isinstance(args[0], EnqueueOptions) and not isinstance(task, str):
+        options, args = args[0], args[1:]
+    elif isinstance(task, str | TaskType):  # an argument of this name is a function's own
+        options = arguments.pop("options", None)
+    for value in (options, *args, *arguments.values()):
+        if value is not options and type(value).__name__ == EnqueueOptions.__name__:
+            raise _misplaced(value)
     if options is not None and not isinstance(options, EnqueueOptions):
-        raise TypeError(
+        raise _misplaced(options)
+    return options or EnqueueOptions(), args, arguments
+
+
+def _misplaced(value: object) -> TypeError:
+    kind = type(value)
+    if kind.__name__ != EnqueueOptions.__name__:
+        return TypeError(
             "options must be EnqueueOptions; "
             "pass an input that has a member `options` as a whole: enqueue(task_type, {...})"
         )
+    return TypeError(
+        f"{kind.__module__.partition('.')[0]}.EnqueueOptions cannot stand here: to a client, "
+        "options are taskline_client.EnqueueOptions, before the arguments of a function, "
+        "enqueue(function, options, ...), or by keyword where a task is named, "
+        "enqueue(name, ..., options=options)"
+    )
+
+
+def _named_input(input: Any = NO_INPUT, /, **arguments: Any) -> Any:
     if arguments and input is not NO_INPUT:
         raise TypeError("pass either the whole input or the task's arguments by name, not both")
-    return dict(arguments) if arguments else input, options or EnqueueOptions()
-
-
-def _by_type(task: TypedTask[..., Any], *args: Any, **arguments: Any) -> tuple[Any, EnqueueOptions]:
-    if isinstance(task, TaskType):
-        options = arguments.pop("options", None)
-    elif not hasattr(task, "task_input"):
-        raise TypeError(f"{task!r} is no task: pass a task function, a TaskType, or a name")
-    else:  # an argument of this name is the task's own
-        options = None
-    if args and isinstance(args[0], EnqueueOptions):
-        options, *args = args  # type: ignore[assignment]  # a list will do
-    return task.task_input(*args, **arguments), options or EnqueueOptions()
+    return arguments or input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import typing
 from functools import cached_property
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class TaskType(Generic[I, R]):
     COUNT_WORDS = TaskType[CountWords, WordCount]("text.count_words")
 
     They are models of pydantic, dataclasses, TypedDicts, or anything that JSON has; Any
-    takes whatever comes. With pydantic installed, all of its types can be used.
+    takes whatever comes, and an input of None is for tasks that take none. With pydantic
+    installed, all of its types can be used.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,13 +66,18 @@ class TaskType(Generic[I, R]):
         """Names the task type."""
         return self._name
 
+    @property
+    def needs_input(self) -> bool:
+        """Whether it cannot be enqueued without one: unless it takes none, or anything."""
+        return self._declared[0] not in (NoneType, Any)
+
     def task_input(self, input: I, /) -> Any:
         """The input as JSON can write it.
 
         Raises:
             TypeError, ValueError: It has no JSON form.
         """
-        return self._models[0].to_json(input)
+        return {} if self._declared[0] is NoneType else self._models[0].to_json(input)
 
     def task_result(self, json: bytes) -> R:
         """What the task returned, from its JSON.
@@ -85,6 +92,9 @@ class TaskType(Generic[I, R]):
     def _models(self) -> "tuple[Model, Model]":
         from taskline_client._models import model_of  # not before there are types to read
 
+        return model_of(self._declared[0]), model_of(self._declared[1])
+
+    @property
+    def _declared(self) -> tuple[Any, ...]:
         # Where Python keeps what the class was subscripted with; nowhere without that.
-        declared = typing.get_args(getattr(self, "__orig_class__", None)) or (Any, Any)
-        return model_of(declared[0]), model_of(declared[1])
+        return typing.get_args(getattr(self, "__orig_class__", None)) or (Any, Any)

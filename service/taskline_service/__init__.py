@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskline_service.tasks import (
+        ConflictPolicy,
         EnqueueOptions,
         Logged,
+        RetryPolicy,
         Subtask,
         SubtaskCancelled,
+        SubtaskError,
         SubtaskFailed,
         SubtaskRefused,
         TaskContext,
@@ -16,10 +19,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ConflictPolicy",
     "EnqueueOptions",
     "Logged",
+    "RetryPolicy",
     "Subtask",
     "SubtaskCancelled",
+    "SubtaskError",
     "SubtaskFailed",
     "SubtaskRefused",
     "TaskContext",

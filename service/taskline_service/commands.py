@@ -466,7 +466,7 @@ def _service_module(name: str) -> Any:
             raise
         print(
             f"taskline: this command needs {error.name}, which is not installed:\n"
-            "  pip install 'taskline[service,embedded]'",
+            "  pip install '/path/to/taskline[service,embedded]'",
             file=sys.stderr,
         )
         raise typer.Exit(_NOT_INSTALLED) from error

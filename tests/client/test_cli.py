@@ -555,7 +555,9 @@ async def test_without_its_libraries_it_prints_the_line_that_installs_them() -> 
     ran = await run(sys.executable, "-c", code, address="")
 
     assert ran.code == 2
-    assert ran.err == "taskline: the command line needs typer: pip install 'taskline[cli]'\n"
+    assert (
+        ran.err == "taskline: the command line needs typer: pip install '/path/to/taskline[cli]'\n"
+    )
 
 
 def awkward_task() -> pb.Task:

@@ -1,20 +1,32 @@
 """Looking at tasks and at the deployment; what the package offers."""
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 import taskline_client
 from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
-from taskline_client import ErrorType, TaskFilter, TaskState, sync
+from taskline_client import (
+    ClientClosed,
+    ErrorType,
+    TaskFilter,
+    TasklineError,
+    TaskState,
+    sync,
+)
 from taskline_client._requests import duration, timestamp
 from tests.client.conftest import Connect
 from tests.client.scripted import Context
 
 PUBLIC = """
-    AdminClient Attempt CallFailed CallStatus ConflictPolicy Ended EnqueueOptions EnqueueRequest
+    AdminClient Attempt CallFailed CallStatus ClientClosed ConflictPolicy Ended EnqueueOptions
+    EnqueueRequest
     ErrorType FieldViolation HistoryBucket InvalidInput LimitReached LogLine NotAllowed
     NotSupported Output PayloadTooLarge Progress ProgressReported Queue QueueFull
     RequestIdReused ResultExpired ResultMismatch ResumeTokenExpired RetryPolicy ServerInfo Snapshot
@@ -55,6 +67,75 @@ def test_importing_the_client_takes_little_time() -> None:
 
     # Of the processor, with Python's own start.
     assert min(took) < 0.12
+
+
+async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
+    called = asyncio.Event()
+
+    async def never(_: service.GetTaskRequest, __: Context) -> service.GetTaskResponse:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = await connect(GetTask=never)
+    under_way = asyncio.create_task(client.get("t"))
+    await called.wait()
+
+    await client.close()
+
+    with pytest.raises(ClientClosed, match="was closed while this call was under way"):
+        await under_way
+    for call in (client.get("t"), client.handle("t").result(), anext(client.watch("t"))):
+        with pytest.raises(ClientClosed, match="the client is closed"):
+            await call
+
+
+async def test_closing_a_client_ends_what_it_enqueues(connect: Connect) -> None:
+    called = asyncio.Event()
+
+    async def never(_: Any, __: Context) -> service.EnqueueResponse:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = await connect(Enqueue=never, BatchEnqueue=never)
+    under_way = [asyncio.create_task(client.enqueue("t", number=number)) for number in range(300)]
+    await called.wait()
+
+    await client.close()
+
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(*under_way, return_exceptions=True)
+    assert {type(end) for end in ends} == {ClientClosed}
+
+
+async def test_a_client_that_was_closed_unused_does_not_connect(connect: Connect) -> None:
+    client = await connect()
+    await client.close()
+
+    with pytest.raises(TasklineError, match="the client is closed"):
+        await client.server_info()
+
+
+async def test_who_cancels_a_call_and_closes_the_client_sees_its_cancellation(
+    connect: Connect,
+) -> None:
+    called = asyncio.Event()
+
+    async def never(_: service.GetTaskRequest, __: Context) -> service.GetTaskResponse:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = await connect(GetTask=never)
+    under_way = asyncio.create_task(client.get("t"))
+    await called.wait()
+
+    under_way.cancel()
+    await client.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
 
 
 async def test_get_tells_everything_about_a_task(connect: Connect) -> None:

@@ -1,7 +1,9 @@
 """Waiting for outcomes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -13,12 +15,14 @@ from taskline_client import (
     ErrorType,
     ResultExpired,
     TaskCancelled,
+    TaskClient,
     TaskFailed,
     TaskNotFound,
     TaskTimeout,
+    Unavailable,
     WrongState,
 )
-from tests.client.conftest import Connect
+from tests.client.conftest import Connect, Serve
 from tests.client.scripted import Context, refuse
 
 
@@ -153,6 +157,54 @@ async def test_d29_timeout_and_deadline_exclude_each_other(connect: Connect) -> 
         await client.handle("t").result(deadline=datetime.now())
     with pytest.raises(ValueError, match="negative"):
         await client.handle("t").result(timeout=timedelta(-1))
+    with pytest.raises(TypeError, match="timeout must be a timedelta, not int"):
+        await client.handle("t").result(timeout=3)  # type: ignore[arg-type]  # the point
+    with pytest.raises(TypeError, match="deadline must be a datetime, not float"):
+        await client.handle("t").result(deadline=1e9)  # type: ignore[arg-type]  # the point
+
+
+async def test_d27_a_timeout_is_kept_to_when_no_server_is_there() -> None:
+    async with TaskClient("127.0.0.1:1") as client:
+        started = monotonic()
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: .*Connection refused"):
+            await client.gather(client.handle("t"), timeout=timedelta(seconds=1))
+        with pytest.raises(Unavailable, match="Connection refused"):
+            await client.handle("t").result(timeout=timedelta())
+
+    assert monotonic() - started < 5
+
+
+async def test_d27_a_timeout_is_kept_to_when_the_server_is_silent(connect: Connect) -> None:
+    async def say_nothing(_: service.GetResultRequest, __: Context) -> Any:
+        await asyncio.Event().wait()
+
+    client = await connect(GetResult=say_nothing)
+
+    started = monotonic()
+    with pytest.raises(Unavailable, match=r"the server at .*:\d+ did not answer in time"):
+        await client.handle("t").result(timeout=timedelta(seconds=0.1))
+    assert monotonic() - started < 4
+
+
+async def test_a_wait_goes_on_until_its_very_end(serve: Serve) -> None:
+    server = Answering("SERVER_DRAINING")
+    running = await serve(GetResult=server.get_result)
+
+    async with TaskClient(running.address) as client:
+        started = monotonic()
+        with pytest.raises(Unavailable):
+            await client.handle("t").result(timeout=timedelta(seconds=2))
+
+    assert monotonic() - started >= 2
+
+
+@pytest.mark.parametrize("timeout", [timedelta.max, timedelta(days=10_000)])
+async def test_d25_a_timeout_may_be_as_long_as_there_are(
+    connect: Connect, timeout: timedelta
+) -> None:
+    client = await connect(GetResult=Answering(ended_with(b"7")).get_result)
+
+    assert await client.handle("t").result(timeout=timeout) == 7
 
 
 async def test_waiting_survives_a_server_that_drains(connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import itertools
 import random
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from taskline_client import TaskTypeInfo
+from taskline_client import TaskType, TaskTypeInfo
 from taskline_client._stubs import module_of
 from taskline_service import TaskRegistry
 from tests.stack import Stack
@@ -104,6 +105,23 @@ def loaded(source: str, folder: Path) -> ModuleType:
     return module
 
 
+def declared(module: ModuleType) -> dict[str, TaskType[Any, Any]]:
+    found = [value for value in vars(module).values() if isinstance(value, TaskType)]
+    return {task.task_type: task for task in found}
+
+
+def names_of(*infos: TaskTypeInfo) -> dict[str, str]:
+    """By the name of each, what its task type is called, or what its model has."""
+    module = ModuleType("written")
+    sys.modules["written"] = module
+    exec(compile(module_of(infos), "written.py", "exec"), module.__dict__)  # the point
+    return {
+        name: getattr(value, "task_type", None) or " ".join(sorted(value.__annotations__))
+        for name, value in vars(module).items()
+        if name in module.__all__
+    }
+
+
 def mypy(folder: Path, *files: str) -> str:
     checked = subprocess.run(
         [
@@ -154,7 +172,8 @@ async def test_the_module_is_typed_and_can_be_used(stack: Stack, tmp_path: Path)
     async with stack.worker():
         picture = {"size": [1, 2], "points": [{"x": 1}, {"x": 2, "y": 1.5}]}
         points = await stack.client.run(module.IMAGES_RENDER, picture)
-        tree = await stack.client.run(module.TREE_DEPTH_2, {"root": {"name": "a", "below": []}})
+        depth_of = declared(module)["tree.depth"]
+        tree = await stack.client.run(depth_of, {"root": {"name": "a", "below": []}})
 
     assert points == [{"x": 1, "y": 0.5}, {"x": 2, "y": 1.5}]
     assert tree == {"name": "a", "below": [], "parent": None}
@@ -191,6 +210,68 @@ def test_the_order_in_which_things_are_told_does_not_matter() -> None:
             for info in reversed(infos)
         ]
     )
+
+
+def object_of(title: str | None, **members: str) -> dict[str, Any]:
+    properties = {name: {"type": kind} for name, kind in members.items()}
+    return {"type": "object", "properties": properties} | ({"title": title} if title else {})
+
+
+def test_a_name_never_means_something_else_once_there_are_more_types() -> None:
+    infos = [
+        TaskTypeInfo(name=name, description="", input_schema=schema, output_schema=None)
+        for name, schema in [
+            ("a.b.c", object_of("Point", x="integer")),
+            ("a-b.c", object_of("Point", x="integer", y="integer")),
+            ("a.b_c", object_of("Point", x="integer")),
+            ("a_b.c", object_of(None, z="integer")),
+            ("Point", None),
+            ("point", object_of(None, z="integer")),
+            ("dict", object_of("dict", d="string")),
+        ]
+    ]
+
+    everything = names_of(*infos)
+
+    assert len([name for name in everything if name.startswith("A_B_C_")]) == 4
+    assert len([name for name in everything if name.startswith("Point_")]) == 2
+    for count in range(1, len(infos)):
+        for some in itertools.combinations(infos, count):
+            for name, meaning in names_of(*some).items():
+                assert everything.get(name, meaning) == meaning
+    # Those that nobody else asks for stay.
+    assert names_of(infos[3]).items() <= {"A_B_C": "a_b.c", "ABCInput": "z"}.items()
+    assert everything["ABCInput"] == "z"
+
+
+async def test_a_task_without_arguments_is_declared_as_one(stack: Stack, tmp_path: Path) -> None:
+    @stack.tasks.task("demo.nothing")
+    def nothing() -> int:
+        return 7
+
+    @stack.tasks.task("demo.null")
+    def null(value: None, /) -> int:
+        return 8
+
+    (tmp_path / "use.py").write_text(
+        """
+from typing import assert_type
+
+from image_tasks import DEMO_NOTHING, DEMO_NULL
+from taskline_client import TaskClient
+
+
+async def main(client: TaskClient) -> None:
+    assert_type(await client.run(DEMO_NOTHING), int)
+    assert_type(await client.run(DEMO_NULL, None), int)
+"""
+    )
+    module = loaded(await written_by_the_command(stack), tmp_path)
+
+    async with stack.worker():
+        assert await stack.client.run(module.DEMO_NOTHING) == 7
+        assert await stack.client.run(module.DEMO_NULL, None) == 8
+    assert mypy(tmp_path, "image_tasks.py", "use.py").startswith("Success: no issues found in 2 ")
 
 
 def as_told(info: Any) -> TaskTypeInfo:

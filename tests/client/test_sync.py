@@ -19,6 +19,7 @@ import pytest
 
 import taskline_client
 from taskline_client import (
+    ClientClosed,
     Ended,
     EnqueueRequest,
     LogLine,
@@ -269,7 +270,7 @@ async def test_closing_ends_what_other_threads_wait_for(stack: Stack) -> None:
 
     async with asyncio.timeout(5):
         ended = await waiting
-    assert [type(each) for each in ended] == [RuntimeError] * 3
+    assert [type(each) for each in ended] == [ClientClosed] * 3
     # It may also come between two events of a watch.
     assert {str(each) for each in ended} <= {
         "the client was closed while this call was under way",
@@ -293,7 +294,7 @@ def test_closing_ends_what_waits_for_anything_but_a_call() -> None:
 
         client.close()
 
-        with pytest.raises(RuntimeError, match="the client was closed while"):
+        with pytest.raises(ClientClosed, match="the client was closed while"):
             waiting.result(timeout=10)
 
 
@@ -308,7 +309,7 @@ async def test_a_client_that_is_closed_says_so(stack: Stack) -> None:
         client.close()
         client.close()
         for call in (handle.get, handle.result, client.server_info, lambda: list(events)):
-            with pytest.raises(RuntimeError, match="the client is closed"):
+            with pytest.raises(ClientClosed, match="the client is closed"):
                 call()
 
     await in_thread(script, stack)
@@ -318,7 +319,7 @@ def test_a_client_that_was_never_used_closes() -> None:
     with sync.TaskClient() as client:
         pass
 
-    with pytest.raises(RuntimeError, match="the client is closed"):
+    with pytest.raises(ClientClosed, match="the client is closed"):
         client.server_info()
 
 

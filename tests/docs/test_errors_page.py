@@ -108,11 +108,8 @@ def test_the_catalogue_says_how_long_to_wait_where_the_code_does() -> None:
 
 
 def test_the_page_names_the_class_that_a_caller_in_python_gets() -> None:
-    told = {
-        reason: name.strip("`")
-        for reasons, name in rows(section(PAGE, "In Python"))
-        for reason in reasons.split(", ")
-    }
+    by_reasons, _, by_codes = section(PAGE, "In Python").partition("Without a reason")
+    told = classes_in(by_reasons)
 
     by_reason, by_code = client_status._BY_REASON, client_status._BY_CODE
     real = {
@@ -120,6 +117,18 @@ def test_the_page_names_the_class_that_a_caller_in_python_gets() -> None:
         for kind in kinds()
     }
     assert told == {reason: kind.__name__ for reason, kind in real.items()}
+    other = {"any other": CallFailed.__name__}
+    assert classes_in(by_codes) == other | {
+        code.name: kind.__name__ for code, kind in by_code.items()
+    }
+
+
+def classes_in(text: str) -> dict[str, str]:
+    return {
+        each: name.strip("`")
+        for told, name in rows(text.split("\n```", maxsplit=1)[0])
+        for each in told.split(", ")
+    }
 
 
 def test_the_page_has_every_type_of_a_tasks_error() -> None:

@@ -76,7 +76,7 @@ async def test_d34_d37_a_secret_is_in_no_log_span_metric_or_error_detail(
     assert "the input does not fit: input.secret" in told
     assert '"name": "process default"' in told
     assert '"name": "taskline.task.failed"' in told
-    assert len(caller.refusals) == 5
+    assert len(caller.refusals) == 7
     for text in (told, *caller.refusals):
         found = [line for line in text.splitlines() if CANARY in line]
         assert found == []
@@ -137,6 +137,12 @@ async def _refused_calls(caller: Caller) -> None:
     stub = caller.stub
     wrong = task_pb2.Payload(json_bytes=json.dumps({"number": CANARY, "secret": CANARY}).encode())
     await caller.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.order", input=wrong)))
+    for kind in ("refused", "broken"):  # by a validator of the model
+        text = json.dumps({"number": 1, "secret": kind + CANARY}).encode()
+        payload = task_pb2.Payload(json_bytes=text)
+        await caller.refused(
+            stub.Enqueue(pb.EnqueueRequest(task_type="canary.order", input=payload))
+        )
     broken = task_pb2.Payload(json_bytes=b'{"secret": "%b' % CANARY.encode())
     await caller.refused(stub.Enqueue(pb.EnqueueRequest(task_type="canary.child", input=broken)))
     await caller.refused(stub.ListTasks(pb.ListTasksRequest(page_token=CANARY)))

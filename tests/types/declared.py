@@ -89,4 +89,5 @@ async def anything(value: Any) -> Any:
 
 COUNT_WORDS = TaskType[CountWords, WordCount]("text.count_words")
 RESIZE = TaskType[Shape, Size]("images.resize")
+NOTHING = TaskType[None, Size]("demo.nothing")
 UNDECLARED = TaskType[Any, Any]("demo.any")

@@ -7,9 +7,10 @@ from typing import Any, assert_type
 
 from taskline_client import EnqueueOptions, EnqueueRequest, TaskClient, TaskHandle, TasklineError
 from taskline_service import EnqueueOptions as SubtaskOptions
-from taskline_service import Subtask, TaskContext
+from taskline_service import Subtask, SubtaskError, TaskContext
 from tests.types.declared import (
     COUNT_WORDS,
+    NOTHING,
     RESIZE,
     UNDECLARED,
     CountWords,
@@ -55,6 +56,9 @@ async def by_declaration(client: TaskClient) -> None:
     assert_type(words, TaskHandle[WordCount])
     assert_type(await words.result(), WordCount)
     assert_type(await client.run(RESIZE, Shape(width=1), options=urgent), Size)
+    assert_type(await client.run(NOTHING), Size)
+    assert_type(await client.run(NOTHING, options=urgent), Size)
+    assert_type(EnqueueRequest(NOTHING), EnqueueRequest[Size])
     assert_type(await client.run(RESIZE, urgent, Shape(width=1)), Size)
     assert_type(await client.run(UNDECLARED, {"a": 1}), Any)
 
@@ -107,8 +111,14 @@ async def from_within_a_task(ctx: TaskContext) -> None:
     assert_type(await ctx.enqueue("text.count_words", path="a"), Subtask[Any])
     assert_type(await ctx.run(plain, path="a"), list[WordCount])
     assert_type(await ctx.run(RESIZE, Shape(width=1)), Size)
+    assert_type(await ctx.run(RESIZE, Shape(width=1), options=soon), Size)
+    assert_type(await ctx.run(NOTHING), Size)
+    assert_type(await ctx.run("text.count_words", path="a", options=soon), Any)
     assert_type(ctx.wait_for(words.result()), WordCount)
     assert_type(
         await ctx.gather(words, await ctx.enqueue(whole, Shape(width=1))), tuple[WordCount, None]
     )
     assert_type(await ctx.gather(*[words]), tuple[WordCount, ...])
+    assert_type(
+        await ctx.gather(*[words], return_exceptions=True), tuple[WordCount | SubtaskError, ...]
+    )

@@ -9,6 +9,7 @@ from taskline_client import EnqueueOptions, EnqueueRequest, Stats, Task, TaskEve
 from taskline_client.sync import AdminClient, TaskClient, TaskHandle
 from tests.types.declared import (
     COUNT_WORDS,
+    NOTHING,
     RESIZE,
     UNDECLARED,
     CountWords,
@@ -54,6 +55,9 @@ def by_declaration(client: TaskClient) -> None:
     assert_type(words, TaskHandle[WordCount])
     assert_type(words.result(), WordCount)
     assert_type(client.run(RESIZE, Shape(width=1), options=urgent), Size)
+    assert_type(client.run(NOTHING), Size)
+    assert_type(client.run(NOTHING, options=urgent), Size)
+    assert_type(EnqueueRequest(NOTHING), EnqueueRequest[Size])
     assert_type(client.run(RESIZE, urgent, Shape(width=1)), Size)
     assert_type(client.run(UNDECLARED, {"a": 1}), Any)
 

@@ -5,9 +5,11 @@ a wrong call that they would let pass. Nothing here is ever run.
 """
 
 from taskline_client import EnqueueOptions, EnqueueRequest, TaskClient, TaskHandle
+from taskline_service import EnqueueOptions as SubtaskOptions
 from taskline_service import TaskContext
 from tests.types.declared import (
     COUNT_WORDS,
+    NOTHING,
     CountWords,
     Shape,
     WordCount,
@@ -31,7 +33,8 @@ async def arguments_of_a_function(client: TaskClient) -> None:
 
 
 async def inputs_of_a_declaration(client: TaskClient) -> None:
-    await client.enqueue(COUNT_WORDS)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await client.enqueue(NOTHING, CountWords("a"))  # type: ignore[misc]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await client.enqueue(COUNT_WORDS)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue]
     await client.enqueue(COUNT_WORDS, Shape(width=1))  # type: ignore[misc]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await client.enqueue(COUNT_WORDS, path="a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await client.enqueue(COUNT_WORDS, CountWords("a"), options={"priority": 9})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -65,6 +68,9 @@ async def functions_themselves() -> None:
 
 async def from_within_a_task(ctx: TaskContext) -> None:
     await ctx.enqueue(context_first, path=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
-    await ctx.run(COUNT_WORDS, Shape(width=1))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await ctx.enqueue(plain, path="a", options=SubtaskOptions())  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await ctx.enqueue(context_first, EnqueueOptions(), path="a")  # type: ignore[arg-type, misc]  # pyright: ignore[reportCallIssue]
+    await ctx.enqueue("text.count_words", options=EnqueueOptions(), path="a")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await ctx.run(COUNT_WORDS, Shape(width=1))  # type: ignore[misc]  # pyright: ignore[reportArgumentType, reportCallIssue]
     words: int = await ctx.run(context_first, path="a")  # type: ignore[call-overload]  # pyright: ignore[reportAssignmentType]
     print(words)

@@ -8,6 +8,7 @@ from taskline_client import TaskHandle as AsyncTaskHandle
 from taskline_client.sync import TaskClient, TaskHandle
 from tests.types.declared import (
     COUNT_WORDS,
+    NOTHING,
     CountWords,
     Shape,
     WordCount,
@@ -31,7 +32,8 @@ def arguments_of_a_function(client: TaskClient) -> None:
 
 
 def inputs_of_a_declaration(client: TaskClient) -> None:
-    client.enqueue(COUNT_WORDS)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    client.enqueue(NOTHING, CountWords("a"))  # type: ignore[misc]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    client.enqueue(COUNT_WORDS)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue]
     client.enqueue(COUNT_WORDS, Shape(width=1))  # type: ignore[misc]  # pyright: ignore[reportArgumentType, reportCallIssue]
     client.enqueue(COUNT_WORDS, path="a")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     client.enqueue(COUNT_WORDS, CountWords("a"), options={"priority": 9})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

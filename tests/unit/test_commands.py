@@ -193,4 +193,4 @@ def test_a_missing_library_is_answered_with_the_line_that_installs_it(
 
     assert outcome.exit_code == 2
     assert "needs no_such_library" in outcome.stderr
-    assert "pip install 'taskline[service" in outcome.stderr
+    assert "pip install '/path/to/taskline[service" in outcome.stderr

@@ -1,9 +1,16 @@
 """Tasks that enqueue tasks, in every place where code can run."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from taskline_service import SubtaskFailed, TaskContext, TaskRegistry
+from taskline_service import (
+    ConflictPolicy,
+    EnqueueOptions,
+    RetryPolicy,
+    SubtaskFailed,
+    TaskContext,
+    TaskRegistry,
+)
 
 tasks = TaskRegistry()
 
@@ -71,6 +78,37 @@ async def on_loop_of_failures(ctx: TaskContext) -> None:
 @tasks.task("never")
 async def never() -> None:
     await asyncio.Event().wait()
+
+
+async def order(ctx: TaskContext, due: datetime) -> list[str]:
+    """Two tasks with every option there is."""
+    full = EnqueueOptions(
+        task_id=f"part.{ctx.task_type}",
+        conflict_policy=ConflictPolicy.REPLACE_TERMINAL,
+        queue="later",
+        priority=9,
+        schedule_time=due,
+        queue_timeout=timedelta(days=1),
+        execution_timeout=timedelta(minutes=2),
+        retry_policy=RetryPolicy(
+            max_attempts=7, max_backoff=timedelta(minutes=30), backoff_multiplier=1.5
+        ),
+        result_ttl=timedelta(days=2),
+        labels={"a": "b"},
+    )
+    repeatable = EnqueueOptions(
+        request_id=f"again.{ctx.task_type}", priority=3, delay=timedelta(hours=1)
+    )
+    first = await ctx.enqueue(leaf, full, 1)
+    second = await ctx.enqueue(leaf, repeatable, 2)
+    same = await ctx.enqueue("leaf", number=2, options=repeatable)
+    assert (same.created, same.id) == (True, second.id)  # the same request
+    return [first.id, second.id]
+
+
+@tasks.task("orders.in_process", max_attempts=1, executor="process")
+async def orders_in_process(ctx: TaskContext, due: datetime) -> list[str]:
+    return await order(ctx, due)
 
 
 @tasks.task("waits_in_process", max_attempts=1, executor="process")

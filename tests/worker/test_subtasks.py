@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from taskline_client import TaskFailed, TaskState, TaskType
+from taskline_client import RetryPolicy, TaskFailed, TaskState, TaskType
 from taskline_service import (
+    ConflictPolicy,
     EnqueueOptions,
     SubtaskCancelled,
     SubtaskRefused,
@@ -19,7 +20,7 @@ from taskline_service.limits import PayloadSizes
 from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.worker import Worker, slots
 from tests.stack import Stack
-from tests.worker.subtask_tasks import fibonacci, leaf, on_loop, tasks
+from tests.worker.subtask_tasks import fibonacci, leaf, on_loop, order, tasks
 
 LIMIT = timedelta(seconds=30)
 TASKS_AT = "tests.worker.subtask_tasks:tasks"
@@ -220,7 +221,11 @@ async def test_an_attempt_that_is_repeated_can_go_on_with_the_subtasks_of_the_on
 ) -> None:
     @stack.tasks.task("again", initial_backoff=timedelta(0))
     async def again(ctx: TaskContext) -> list[bool]:
-        mine = EnqueueOptions(task_id=f"{ctx.task_id}.1", use_existing=True, labels={"of": "me"})
+        mine = EnqueueOptions(
+            task_id=f"{ctx.task_id}.1",
+            conflict_policy=ConflictPolicy.USE_EXISTING,
+            labels={"of": "me"},
+        )
         part = await ctx.enqueue(leaf, mine, 4)
         if ctx.attempt == 1:
             await part.result()
@@ -234,6 +239,60 @@ async def test_an_attempt_that_is_repeated_can_go_on_with_the_subtasks_of_the_on
         part = await stack.client.get(f"{handle.id}.1")
 
     assert (part.attempts, part.labels) == (1, {"of": "me"})
+
+
+@pytest.mark.parametrize("place", ["here", "in_process"])
+async def test_a_subtask_is_enqueued_as_its_options_say(stack: Stack, place: str) -> None:
+    @stack.tasks.task("orders.here", max_attempts=1)
+    async def here(ctx: TaskContext, due: datetime) -> list[str]:
+        return await order(ctx, due)
+
+    due = datetime.now(UTC) + timedelta(days=100)
+    async with working(stack):
+        task_type = {"here": "orders.here", "in_process": "orders.in_process"}[place]
+        ids = await stack.client.run(task_type, due=due)
+        first, second = [await stack.client.get(task_id) for task_id in ids]
+
+    assert ids[0] == f"part.{task_type}"
+    assert first.schedule_time == due
+    assert (first.queue, first.priority, first.labels) == ("later", 9, {"a": "b"})
+    assert first.execution_timeout == timedelta(minutes=2)
+    assert first.queue_timeout == timedelta(days=1)
+    assert first.retry_policy == RetryPolicy(
+        max_attempts=7,
+        initial_backoff=timedelta(seconds=1),
+        max_backoff=timedelta(minutes=30),
+        backoff_multiplier=1.5,
+    )
+    # By the request_id alone.
+    assert (second.id, second.priority) == (f"again.{task_type}", 3)
+
+
+async def test_the_failures_of_subtasks_can_stand_in_the_places_of_their_results(
+    stack: Stack,
+) -> None:
+    @stack.tasks.task("gathers")
+    async def gathers(ctx: TaskContext) -> list[str]:
+        parts = [await ctx.enqueue(leaf, number) for number in (2, -1, 3)]
+        stopped = await ctx.enqueue("never")
+        await stopped.cancel()
+        ends: tuple[object, ...] = await ctx.gather(*parts, stopped, return_exceptions=True)
+        return [str(end) if isinstance(end, int) else type(end).__name__ for end in ends]
+
+    async with working(stack):
+        assert await stack.client.run(gathers) == ["4", "SubtaskFailed", "9", "SubtaskCancelled"]
+
+
+async def test_a_wait_for_a_subtask_has_a_span(stack: Stack) -> None:
+    @stack.tasks.task("hasty")
+    async def hasty(ctx: TaskContext) -> int:
+        part = await ctx.enqueue(leaf, 2)
+        with pytest.raises(TypeError, match="timeout must be a timedelta, not int"):
+            await part.result(timeout=3)  # type: ignore[arg-type]  # the point
+        return await part.result(timeout=timedelta.max)
+
+    async with working(stack):
+        assert await stack.client.run(hasty) == 4
 
 
 async def test_a_subtask_can_be_cancelled(stack: Stack) -> None:

@@ -27,7 +27,8 @@ def _run() -> None:
         if missing.name not in _NEEDED:
             raise
         print(
-            f"taskline: the command line needs {missing.name}: pip install 'taskline[cli]'",
+            f"taskline: the command line needs {missing.name}: "
+            "pip install '/path/to/taskline[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

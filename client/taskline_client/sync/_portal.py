@@ -7,6 +7,7 @@ from contextlib import suppress
 from threading import RLock
 from typing import Any, TypeVar
 
+from taskline_client.errors import ClientClosed
 from taskline_client.sync._event_loop import EventLoop
 
 T = TypeVar("T")
@@ -25,14 +26,14 @@ class Portal:
         """What it returns or raises.
 
         Raises:
-            RuntimeError: The client is closed, or was closed meanwhile; or this process was
-                forked from one that used it.
+            ClientClosed: The client is closed, or was closed meanwhile.
+            RuntimeError: This process was forked from one that used it.
         """
         future = self._start(coroutine)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
-            raise RuntimeError("the client was closed while this call was under way") from None
+            raise ClientClosed(under_way=True) from None
         except BaseException:  # also a Ctrl-C, which came to this thread alone
             future.cancel()
             raise
@@ -44,7 +45,7 @@ class Portal:
                 yield from found
         except GeneratorExit:
             # Not waited for: it may come from a garbage collection, in whatever thread.
-            with suppress(RuntimeError):  # closing the client has ended it
+            with suppress(ClientClosed, RuntimeError):  # closing the client has ended it
                 self._start(items.aclose())
             raise
 
@@ -75,7 +76,7 @@ class Portal:
 
     def _joined(self) -> EventLoop:
         if self._closed:
-            raise RuntimeError("the client is closed")
+            raise ClientClosed
         if self._event_loop is None:
             self._event_loop = EventLoop.join()
         self._event_loop.check_process()

@@ -15,7 +15,7 @@ from taskline_client.types import Task
 class AdminClient(DeploymentCalls):
     """As taskline_client.AdminClient, which says more; one for all threads of a process.
 
-    Once closed, it raises RuntimeError.
+    Once closed, it raises ClientClosed.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AdminClient(DeploymentCalls):
         self.close()
 
     def close(self) -> None:
-        """Disconnect. Calls under way, of whichever thread, raise RuntimeError."""
+        """Disconnect. Calls under way, of whichever thread, raise ClientClosed."""
         self._portal.close(self._client.close())
 
     # Queues

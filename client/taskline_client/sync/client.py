@@ -25,7 +25,7 @@ R = TypeVar("R")
 class TaskClient(Gathering, DeploymentCalls):
     """As taskline_client.TaskClient, which says more; one for all threads of a process.
 
-    Once closed, it raises RuntimeError.
+    Once closed, it raises ClientClosed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TaskClient(Gathering, DeploymentCalls):
         self.close()
 
     def close(self) -> None:
-        """Disconnect. Calls under way, of whichever thread, raise RuntimeError."""
+        """Disconnect. Calls under way, of whichever thread, raise ClientClosed."""
         self._portal.close(self._client.close())
 
     @overload
@@ -61,6 +61,10 @@ class TaskClient(Gathering, DeploymentCalls):
         options: EnqueueOptions | None = None,
         **arguments: Any,
     ) -> TaskHandle[Any]: ...
+    @overload
+    def enqueue(
+        self, task: TaskType[None, R], /, *, options: EnqueueOptions | None = None
+    ) -> TaskHandle[R]: ...
     @overload
     def enqueue(
         self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None
@@ -100,6 +104,8 @@ class TaskClient(Gathering, DeploymentCalls):
         options: EnqueueOptions | None = None,
         **arguments: Any,
     ) -> Any: ...
+    @overload
+    def run(self, task: TaskType[None, R], /, *, options: EnqueueOptions | None = None) -> R: ...
     @overload
     def run(
         self, task: TaskType[I, R], input: I, /, *, options: EnqueueOptions | None = None

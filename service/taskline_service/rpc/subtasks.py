@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
@@ -22,11 +25,16 @@ from taskline_service.rpc.waiting import outcome
 from taskline_service.store import EventHubs, RedisAddress, TaskStore, directory_of
 from taskline_service.store.values import EnqueueStatus
 from taskline_service.task import TaskState
-from taskline_service.tasks import TaskRegistry
+from taskline_service.tasks import ConflictPolicy, RetryPolicy, TaskRegistry
 from taskline_service.tasks.subtasks import Answer, AwaitEnd, Cancel, Enqueue, Question
 from taskline_service.worker.persist import until_stored
 
 _TRACE_KEYS = ("traceparent", "tracestate")
+_CONFLICT_POLICIES = {
+    ConflictPolicy.REJECT: pb.CONFLICT_POLICY_REJECT,
+    ConflictPolicy.USE_EXISTING: pb.CONFLICT_POLICY_USE_EXISTING,
+    ConflictPolicy.REPLACE_TERMINAL: pb.CONFLICT_POLICY_REPLACE_TERMINAL,
+}
 
 
 class SubtaskAnswers:
@@ -117,23 +125,34 @@ class SubtaskAnswers:
 
 
 def _request(question: Enqueue) -> pb.EnqueueRequest:
-    options = question.options
-    retry_policy = task_pb2.RetryPolicy(max_attempts=options.max_attempts or 0)
+    options, retries = question.options, question.options.retry_policy or RetryPolicy()
     return pb.EnqueueRequest(
         task_type=question.task_type,
         input=None if question.input is None else task_pb2.Payload(json_bytes=question.input),
         task_id=options.task_id or "",
-        # So that it can be repeated if the store does not answer.
-        request_id=new_id(),
-        conflict_policy=(
-            pb.CONFLICT_POLICY_USE_EXISTING if options.use_existing else pb.CONFLICT_POLICY_REJECT
-        ),
+        # Never without, so that it can be repeated if the store does not answer.
+        request_id=options.request_id or new_id(),
+        conflict_policy=_CONFLICT_POLICIES[options.conflict_policy],
         queue=options.queue or "",
         priority=options.priority,
+        schedule_time=_instant(options.schedule_time),
         delay=duration(options.delay),
         queue_timeout=duration(options.queue_timeout),
         execution_timeout=duration(options.execution_timeout),
-        retry_policy=retry_policy,
+        retry_policy=task_pb2.RetryPolicy(
+            max_attempts=retries.max_attempts or 0,
+            initial_backoff=duration(retries.initial_backoff),
+            max_backoff=duration(retries.max_backoff),
+            backoff_multiplier=retries.backoff_multiplier or 0,
+        ),
         result_ttl=duration(options.result_ttl),
         labels=options.labels,
     )
+
+
+def _instant(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    value = Timestamp()
+    value.FromDatetime(time)
+    return value

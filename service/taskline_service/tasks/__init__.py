@@ -9,15 +9,16 @@ from taskline_service.tasks.details import checked_details
 from taskline_service.tasks.failure import TaskFailure
 from taskline_service.tasks.inputs import InputMismatch, parse_input
 from taskline_service.tasks.logged import Logged
+from taskline_service.tasks.options import ConflictPolicy, EnqueueOptions, RetryPolicy
 from taskline_service.tasks.progress import ProgressReporter
 from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
 from taskline_service.tasks.registry import TaskRegistry
 from taskline_service.tasks.results import ResultNotSerializable, ResultTooLarge
 from taskline_service.tasks.signature import BoundCall
 from taskline_service.tasks.subtasks import (
-    EnqueueOptions,
     Subtask,
     SubtaskCancelled,
+    SubtaskError,
     SubtaskFailed,
     SubtaskRefused,
 )
@@ -26,6 +27,7 @@ from taskline_service.tasks.weight import is_large
 
 __all__ = [
     "BoundCall",
+    "ConflictPolicy",
     "EnqueueOptions",
     "InputMismatch",
     "InputValidator",
@@ -34,8 +36,10 @@ __all__ = [
     "ProgressReporter",
     "ResultNotSerializable",
     "ResultTooLarge",
+    "RetryPolicy",
     "Subtask",
     "SubtaskCancelled",
+    "SubtaskError",
     "SubtaskFailed",
     "SubtaskRefused",
     "TaskContext",

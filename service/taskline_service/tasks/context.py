@@ -5,9 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from taskline_service.limits import LONGEST_SPAN
+from taskline_service.tasks.options import EnqueueOptions
 from taskline_service.tasks.progress import (
     REPORTED,
     ProgressReporter,
@@ -16,15 +17,16 @@ from taskline_service.tasks.progress import (
 )
 from taskline_service.tasks.subtasks import (
     Ask,
-    EnqueueOptions,
     Subtask,
+    SubtaskError,
     accepted,
     nobody_answers,
     subtask_of,
 )
-from taskline_service.tasks.typed import TypedTask
+from taskline_service.tasks.typed import NamedTask, TypedTask
 
 P = ParamSpec("P")
+I = TypeVar("I")  # noqa: E741  # the input
 R = TypeVar("R")
 R1 = TypeVar("R1")
 R2 = TypeVar("R2")
@@ -133,7 +135,22 @@ class TaskContext:
     # Tasks of this one
 
     @overload
-    async def enqueue(self, task: str, /, *input: Any, **arguments: Any) -> Subtask[Any]: ...
+    async def enqueue(
+        self,
+        task: str,
+        /,
+        *input: Any,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> Subtask[Any]: ...
+    @overload
+    async def enqueue(
+        self, task: NamedTask[None, R], /, *, options: EnqueueOptions | None = None
+    ) -> Subtask[R]: ...
+    @overload
+    async def enqueue(
+        self, task: NamedTask[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> Subtask[R]: ...
     @overload
     async def enqueue(
         self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs
@@ -152,14 +169,18 @@ class TaskContext:
 
             part = await ctx.enqueue(count_words, path=path)
             part = await ctx.enqueue(count_words, EnqueueOptions(priority=9), path=path)
+            part = await ctx.enqueue(COUNT_WORDS, CountWords(path=path))
             part = await ctx.enqueue("text.count_words", path=path)
 
-        An attempt that is repeated enqueues them again, unless they have ids of their own.
+        An attempt that is repeated enqueues them again, unless they have ids of their own:
+        see `EnqueueOptions.task_id`. One that is cancelled leaves them running.
 
         Args:
-            task: What to run: a task function with its arguments but for the TaskContext, a
-                TaskType of the client with its input, or the name of a task type with the
-                whole input, or its arguments by name. Options come before all of them.
+            task: What to run. A task function, with its arguments but for the TaskContext; the
+                options, if any, come before them. Or a TaskType of the client, with its input.
+                Or the name of a task type, with the whole input, or its arguments by name.
+            options: Queue, time, retries and so on. By name, a task with an argument named
+                `options` takes its input as a whole.
 
         Raises:
             SubtaskRefused: It was not accepted; `reason` tells why.
@@ -170,7 +191,22 @@ class TaskContext:
         return Subtask(self.on_ask, answer.task_id, created=answer.created, read=read)
 
     @overload
-    async def run(self, task: str, /, *input: Any, **arguments: Any) -> Any: ...
+    async def run(
+        self,
+        task: str,
+        /,
+        *input: Any,
+        options: EnqueueOptions | None = None,
+        **arguments: Any,
+    ) -> Any: ...
+    @overload
+    async def run(
+        self, task: NamedTask[None, R], /, *, options: EnqueueOptions | None = None
+    ) -> R: ...
+    @overload
+    async def run(
+        self, task: NamedTask[I, R], input: I, /, *, options: EnqueueOptions | None = None
+    ) -> R: ...
     @overload
     async def run(self, task: TypedTask[P, R], /, *args: P.args, **arguments: P.kwargs) -> R: ...
     @overload
@@ -193,25 +229,68 @@ class TaskContext:
         return await subtask.result()
 
     @overload
-    async def gather(self, first: Subtask[R1], second: Subtask[R2], /) -> tuple[R1, R2]: ...
+    async def gather(
+        self,
+        first: Subtask[R1],
+        second: Subtask[R2],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> tuple[R1, R2]: ...
     @overload
     async def gather(
-        self, first: Subtask[R1], second: Subtask[R2], third: Subtask[R3], /
+        self,
+        first: Subtask[R1],
+        second: Subtask[R2],
+        third: Subtask[R3],
+        /,
+        *,
+        return_exceptions: Literal[False] = False,
     ) -> tuple[R1, R2, R3]: ...
     @overload
-    async def gather(self, *subtasks: Subtask[R]) -> tuple[R, ...]: ...
-    async def gather(self, *subtasks: Subtask[Any]) -> tuple[Any, ...]:
+    async def gather(
+        self, *subtasks: Subtask[R], return_exceptions: Literal[False] = False
+    ) -> tuple[R, ...]: ...
+    @overload
+    async def gather(
+        self, first: Subtask[R1], second: Subtask[R2], /, *, return_exceptions: Literal[True]
+    ) -> tuple[R1 | SubtaskError, R2 | SubtaskError]: ...
+    @overload
+    async def gather(
+        self,
+        first: Subtask[R1],
+        second: Subtask[R2],
+        third: Subtask[R3],
+        /,
+        *,
+        return_exceptions: Literal[True],
+    ) -> tuple[R1 | SubtaskError, R2 | SubtaskError, R3 | SubtaskError]: ...
+    @overload
+    async def gather(
+        self, *subtasks: Subtask[R], return_exceptions: Literal[True]
+    ) -> tuple[R | SubtaskError, ...]: ...
+    async def gather(
+        self, *subtasks: Subtask[Any], return_exceptions: bool = False
+    ) -> tuple[Any, ...]:
         """Wait for several tasks; their results, in the order of the arguments.
+
+        Args:
+            subtasks: As `enqueue` gave them.
+            return_exceptions: Wait for every one, and have the SubtaskError of one that has no
+                result in its place.
 
         Raises: As `Subtask.result`, for the first that fails, at once; the others go on.
         """
         waits = [asyncio.ensure_future(subtask.result()) for subtask in subtasks]
         try:
-            return tuple(await asyncio.gather(*waits))
+            if not return_exceptions:
+                return tuple(await asyncio.gather(*waits))
+            await asyncio.gather(*waits, return_exceptions=True)
         finally:
             for waiting in waits:
                 waiting.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+        return tuple(map(_result_or_error, waits))
 
     def wait_for(self, awaitable: Awaitable[R]) -> R:
         """In a plain function: wait for what an `async def` one would await.
@@ -223,3 +302,9 @@ class TaskContext:
         """
         result: R = self.on_wait(awaitable)
         return result
+
+
+def _result_or_error(ended: "asyncio.Future[Any]") -> Any:
+    """What is no SubtaskError, as a result of another type, is raised."""
+    error = ended.exception()
+    return error if isinstance(error, SubtaskError) else ended.result()

@@ -13,6 +13,7 @@ from pydantic_core import SchemaError
 from taskline_service.errors import FieldViolation
 from taskline_service.task import RetryPolicy
 from taskline_service.tasks.context import TaskContext
+from taskline_service.tasks.culprit import type_name
 from taskline_service.tasks.declaration import Executor
 from taskline_service.tasks.inputs import InputMismatch, InputReader
 from taskline_service.tasks.published import JsonSchema, TaskTypeInfo
@@ -121,6 +122,10 @@ class TaskDefinition:
             self._input.read(input)
         except InputMismatch as mismatch:
             return list(mismatch.violations)
+        except Exception as error:  # a validator is the author's code: it may raise anything
+            # The class alone: what it says may hold the input.
+            problem = f"the type's own check failed with {type_name(error)}"
+            return [FieldViolation("input", problem)]
         return []
 
     def dump_result(self, value: Any, *, max_size: int | None = None) -> bytes:

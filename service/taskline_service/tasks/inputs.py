@@ -4,10 +4,11 @@ The schema comes first because every server has it. What is left to the types is
 only code can check: a model's own validators.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core.core_schema import ErrorType
 
 from taskline_service.errors import FieldViolation, InvalidInput
 from taskline_service.tasks.paths import Path
@@ -18,6 +19,18 @@ from taskline_service.tasks.wording import Fault
 # Of what is larger and does not fit the schema, the types are not asked too: pydantic
 # makes an object of every single error.
 _MOST_FOR_BOTH = 64 * 1024
+
+# What pydantic says of these has something of the input in it, or may have: a tag, a
+# character, or the words of an exception, such as a validator's own. (That a list is too long
+# tells of its length alone.)
+_MAY_REPEAT_THE_INPUT = {
+    *("value_error", "assertion_error", "get_attribute_error", "iteration_error", "mapping_type"),
+    *("date_parsing", "date_from_datetime_parsing", "time_parsing", "time_delta_parsing"),
+    *("datetime_parsing", "datetime_object_invalid", "datetime_from_date_parsing"),
+    *("timezone_offset", "uuid_parsing", "url_parsing", "url_syntax_violation"),
+    *("json_invalid", "bytes_invalid_encoding", "union_tag_invalid"),
+}
+_REPEATS_NO_INPUT = frozenset(get_args(ErrorType)) - _MAY_REPEAT_THE_INPUT
 
 
 class InputMismatch(InvalidInput):
@@ -73,8 +86,15 @@ def _own_faults(details: list[ErrorDetails], value: Any) -> list[Fault]:
     """What a type's own validators found, one for each field."""
     by_path: dict[Path, str] = {}
     for detail in details:
-        by_path.setdefault(_path_in(value, detail["loc"]), detail["msg"])
+        by_path.setdefault(_path_in(value, detail["loc"]), _in_words(detail))
     return [Fault(path, text) for path, text in list(by_path.items())[:MAX_FAULTS]]
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    """Without any part of the input. The kind of an error that code raises is its author's."""
+    if detail["type"] in _REPEATS_NO_INPUT:
+        return detail["msg"]
+    return f"was refused by the type's own check ({detail['type']})"
 
 
 def _together(by_schema: list[Fault], own: list[Fault]) -> list[Fault]:

@@ -141,7 +141,8 @@ class ProgressReporter:
             return self._put(replace(self._state, details=checked))
 
     def _moved(self, current: float, total: float | None) -> Awaitable[None]:
-        if total is not None and current > total:
+        # Many small steps add up to a hair more than their sum: that is no mistake.
+        if total is not None and current > total and not math.isclose(current, total):
             self._warn_once(current, total)
         limit = sys.float_info.max if total is None else total
         return self._put(replace(self._state, current=max(0.0, min(current, limit)), total=total))

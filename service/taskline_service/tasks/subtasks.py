@@ -1,45 +1,24 @@
 """Tasks that a running task enqueues, and waits for."""
 
-import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 
 from taskline_service.task import TaskError
+from taskline_service.tasks.options import EnqueueOptions, split_options
 
 R_co = TypeVar("R_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnqueueOptions:
-    """Everything about a subtask but its type and input; None: as its type has it."""
-
-    # With an id of your own, made of `ctx.task_id`, and `use_existing`, an attempt that is
-    # repeated goes on with the subtasks of the one before.
-    task_id: str | None = None
-    # What to do if the id is taken: return that task, or raise SubtaskRefused.
-    use_existing: bool = False
-    queue: str | None = None
-    # 0 (lowest) to 9.
-    priority: int = 0
-    # Not before this long from now.
-    delay: timedelta | None = None
-    # Fail if no worker starts it this long after it was due.
-    queue_timeout: timedelta | None = None
-    # Longest time for one attempt.
-    execution_timeout: timedelta | None = None
-    # In total; -1 for no limit.
-    max_attempts: int | None = None
-    # How long the result is kept.
-    result_ttl: timedelta | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+class SubtaskError(Exception):
+    """There is no result of a subtask."""
 
 
-class SubtaskFailed(Exception):
+class SubtaskFailed(SubtaskError):
     """A subtask ended with an error; its traceback is shown below this exception's own."""
 
     def __init__(self, task_id: str, error: TaskError) -> None:
@@ -51,7 +30,7 @@ class SubtaskFailed(Exception):
             self.add_note(f"Traceback of task {task_id}:\n{error.traceback.rstrip()}")
 
 
-class SubtaskCancelled(Exception):
+class SubtaskCancelled(SubtaskError):
     """A subtask was stopped on request."""
 
     def __init__(self, task_id: str, error: TaskError) -> None:
@@ -60,7 +39,7 @@ class SubtaskCancelled(Exception):
         self.error = error
 
 
-class SubtaskRefused(Exception):
+class SubtaskRefused(SubtaskError):
     """A subtask was not accepted, or is not there; `reason` as in the table of errors."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -160,11 +139,15 @@ class Subtask(Generic[R_co]):
             SubtaskRefused: Its record or its result is no longer kept.
             TimeoutError: It has not ended yet, and goes on.
             ValueError: Its result is not of the declared type.
+            TypeError: `timeout` is no timedelta.
         """
+        if timeout is not None and not isinstance(timeout, timedelta):
+            raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
         seconds = None if timeout is None else timeout.total_seconds()
         answer = await accepted(self._ask(AwaitEnd(self.id, seconds)))
         if not answer.ended:
-            raise TimeoutError(f"task {self.id} did not complete within {seconds:g} seconds")
+            unit = "second" if seconds == 1 else "seconds"
+            raise TimeoutError(f"task {self.id} did not complete within {seconds:g} {unit}")
         if answer.error is not None:
             raise (SubtaskCancelled if answer.cancelled else SubtaskFailed)(self.id, answer.error)
         return self._read(answer.result or b"null")
@@ -182,18 +165,18 @@ def subtask_of(task: Any, *args: Any, **arguments: Any) -> tuple[Enqueue, Callab
     """What to enqueue for these arguments, and what reads its result.
 
     Raises:
-        TypeError: They do not fit the task.
+        TypeError: They do not fit the task, or there are options where none can stand.
         ValueError: They have no JSON form.
     """
-    options = EnqueueOptions()
-    if args and isinstance(args[0], EnqueueOptions):
-        options, args = args[0], args[1:]
+    options, args, arguments = split_options(task, args, arguments)
     if isinstance(task, str):
         text = _named_input(*args, **arguments)
         return Enqueue(task, text, options), json.loads
     if not hasattr(task, "task_input"):
         raise TypeError(f"{task!r} is no task: pass a task function, a TaskType, or a name")
-    value = task.task_input(*args, **arguments)
+    # A TaskType of the client knows whether its tasks have an input at all.
+    nothing = not (args or arguments or getattr(task, "needs_input", True))
+    value = {} if nothing else task.task_input(*args, **arguments)
     return Enqueue(task.task_type, _json_of(value), options), task.task_result
 
 
@@ -207,19 +190,3 @@ def _named_input(*whole: Any, **arguments: Any) -> bytes | None:
 
 def _json_of(value: Any) -> bytes:
     return to_json(value, by_alias=True, inf_nan_mode="constants")
-
-
-def options_to_fields(options: EnqueueOptions) -> dict[str, Any]:
-    """For the way to another process."""
-    values = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
-    return {
-        name: value.total_seconds() if isinstance(value, timedelta) else value
-        for name, value in values.items()
-    } | {"labels": dict(options.labels)}
-
-
-def options_from_fields(values: Mapping[str, Any]) -> EnqueueOptions:
-    """The other way."""
-    spans = ("delay", "queue_timeout", "execution_timeout", "result_ttl")
-    times = {name: timedelta(seconds=values[name]) for name in spans if values[name] is not None}
-    return EnqueueOptions(**{**values, **times})

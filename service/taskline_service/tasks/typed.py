@@ -3,6 +3,7 @@
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
+I_contra = TypeVar("I_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -29,3 +30,21 @@ class TypedTask(Protocol[P, R_co]):
         Raises:
             ValueError: It is something else.
         """
+
+
+class NamedTask(Protocol[I_contra, R_co]):
+    """What names a task that has an input of one type, as a TaskType of the client does."""
+
+    @property
+    def task_type(self) -> str:
+        """Names the task type."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it cannot be enqueued without one."""
+
+    def task_input(self, input: I_contra, /) -> Any:
+        """As that of TypedTask."""
+
+    def task_result(self, json: bytes) -> R_co:
+        """As that of TypedTask."""

@@ -62,7 +62,9 @@ def setup(
             metrics_listen=metrics_listen,
         )
     except ImportError as missing:
-        log.warning("OTEL_* asks for telemetry; install taskline[otel] for it: %s", missing)
+        log.warning(
+            "OTEL_* asks for telemetry; pip install '/path/to/taskline[otel]' for it: %s", missing
+        )
         return _nothing
 
 
@@ -70,7 +72,7 @@ def _check_prometheus(environ: Mapping[str, str]) -> None:
     if _is_disabled(environ):
         raise WrongOption("--metrics-listen", "contradicts OTEL_SDK_DISABLED=true")
     if not _has_exporter_for_prometheus():
-        raise WrongOption("--metrics-listen", "needs pip install 'taskline[prometheus]'")
+        raise WrongOption("--metrics-listen", "needs pip install '/path/to/taskline[prometheus]'")
 
 
 def _has_exporter_for_prometheus() -> bool:

@@ -54,6 +54,17 @@ async def test_each_report_is_told_at_once_with_its_time(
     assert (progress.current, progress.total, progress.message) == (3, 4, "three of four")
 
 
+def test_many_small_steps_are_not_over_their_total(
+    progress: ProgressReporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    progress.set_total(3)
+    for _ in range(30):
+        progress.increment(0.1)  # 3.0000000000000013 in all
+
+    assert progress.current == 3
+    assert caplog.records == []
+
+
 def test_a_plain_function_reports_without_await(progress: ProgressReporter) -> None:
     progress.set_total(2)
     progress.increment()

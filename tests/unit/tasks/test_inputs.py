@@ -3,26 +3,34 @@
 import decimal
 import enum
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
+    AnyUrl,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
+    Json,
+    StrictInt,
     TypeAdapter,
     ValidationError,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
+from pydantic_core._pydantic_core import list_all_errors
 from typing_extensions import TypedDict
 
+from taskline_service.errors import FieldViolation
 from taskline_service.tasks import (
     InputMismatch,
     ProgressReporter,
@@ -30,6 +38,7 @@ from taskline_service.tasks import (
     TaskDefinition,
     TaskRegistry,
 )
+from taskline_service.tasks.inputs import _REPEATS_NO_INPUT
 from taskline_service.tasks.schemas import input_schema
 from taskline_service.tasks.validation import InputValidator
 
@@ -296,7 +305,21 @@ def test_a_models_own_rule_for_unknown_members_decides() -> None:
     assert call(f, '{"a": {"q": 1}, "b": {"q": 1}}') == (Ignoring(), Allowing(q=1))  # type: ignore[call-arg]  # extra
 
 
-def test_a_models_own_validator_gives_a_violation_of_the_same_form() -> None:
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        pytest.param(lambda n: ValueError(f"{n} is odd"), "value_error", id="ValueError"),
+        pytest.param(AssertionError, "assertion_error", id="AssertionError"),
+        pytest.param(
+            lambda n: PydanticCustomError("not_even", "{n} is odd", {"n": n}),
+            "not_even",
+            id="an error of the author's own",
+        ),
+    ],
+)
+def test_d37_what_a_models_own_validator_says_is_not_repeated_as_it_may_hold_the_input(
+    raised: Callable[[int], Exception], kind: str
+) -> None:
     class Even(BaseModel):
         n: int
 
@@ -304,14 +327,66 @@ def test_a_models_own_validator_gives_a_violation_of_the_same_form() -> None:
         @classmethod
         def even(cls, n: int) -> int:
             if n % 2:
-                raise ValueError("must be even")
+                raise raised(n)
             return n
 
     def f(items: list[Even | None]) -> None: ...
 
-    assert violations(f, '{"items": [{"n": 2}, {"n": 3}]}') == [
-        ("input.items[1].n", "Value error, must be even")
+    assert violations(f, '{"items": [{"n": 2}, {"n": 47110815}]}') == [
+        ("input.items[1].n", f"was refused by the type's own check ({kind})")
     ]
+
+
+def test_d37_a_validator_that_is_broken_refuses_the_input_without_repeating_it() -> None:
+    def broken(number: int) -> int:
+        raise RuntimeError(number)
+
+    def f(number: Annotated[int, AfterValidator(broken)]) -> None: ...
+
+    (violation,) = defined(f).violations(b'{"number": 47110815}')
+
+    assert violation == FieldViolation("input", "the type's own check failed with RuntimeError")
+
+
+def test_d37_what_pydantic_says_of_a_value_has_only_what_the_schema_has() -> None:
+    of_the_schema = {
+        *("attribute", "class", "class_name", "decimal_places", "discriminator", "encoding"),
+        *("expected", "expected_plural", "expected_schemes", "expected_tags", "expected_version"),
+        *("field_type", "ge", "gt", "le", "lt", "max_digits", "max_length", "method_name"),
+        *("min_length", "multiple_of", "pattern", "tz_expected", "whole_digits"),
+    }
+
+    for error in list_all_errors():
+        templates = error["message_template_python"], error.get("message_template_json", "")
+        told = set(re.findall(r"{(\w+)}", " ".join(templates)))
+        if error["type"] in _REPEATS_NO_INPUT:
+            # How many items there are is no part of them.
+            assert told <= of_the_schema | {"actual_length"}, error["type"]
+        else:
+            assert told - of_the_schema, error["type"]
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        (UUID, "zzzzzzzz-47110815"),
+        (datetime, "47110815T"),
+        (AwareDatetime, "2026-01-01T10:00:00"),
+        (AnyUrl, "47110815"),
+        (Json[int], "47110815x"),
+        (StrictInt, 47110815.5),
+    ],
+)
+def test_d37_no_type_repeats_what_it_refuses(hint: Any, value: Any) -> None:
+    def f(value: Any, ctx: TaskContext) -> None: ...
+
+    f.__annotations__["value"] = hint
+
+    (wrong,) = violations(f, json.dumps({"value": value}))
+
+    assert wrong[0] == "input.value"
+    assert "47110815" not in wrong[1]
+    assert "`z`" not in wrong[1]
 
 
 def test_an_integer_may_be_a_decimal_string() -> None:
@@ -446,7 +521,7 @@ def test_what_only_the_code_finds_is_told_beside_what_the_schema_finds() -> None
 
     assert [v.field for v in violations] == ["input.items", "input.even"]
     assert violations[0].description == "must be a list"
-    assert "is odd" in violations[1].description
+    assert violations[1].description == "was refused by the type's own check (value_error)"
 
 
 @pytest.mark.parametrize(
