@@ -66,6 +66,7 @@ def of(task_id: str, events: Events) -> list[tuple[str, int]]:
     ]
 
 
+@pytest.mark.one_partition  # it looks at its keys, and reads its hub
 @by_filter
 @kept
 @pytest.mark.parametrize("ended", [False, True], ids=["it runs", "it ended meanwhile"])
@@ -118,6 +119,7 @@ async def test_a_watch_that_a_task_outruns_shows_it_once_as_it_is_and_goes_on_fr
                 assert told == of(task_id, seen), f"after {i}"
 
 
+@pytest.mark.one_partition  # it looks at its keys, and reads its hub
 @by_filter
 async def test_an_end_is_told_of_a_task_that_another_has_replaced_before_its_values_were_read(
     stack: Stack, by_filter: bool

@@ -40,6 +40,7 @@ async def test_no_last_report_is_lost_while_many_attempts_report_to_a_slow_store
         sending.cancel()
 
 
+@pytest.mark.one_partition
 async def test_a_report_that_falls_due_while_another_is_written_is_written_too(
     store: TaskStore, redis_url: str
 ) -> None:
