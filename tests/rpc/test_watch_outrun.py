@@ -66,6 +66,7 @@ def of(task_id: str, events: Events) -> list[tuple[str, int]]:
     ]
 
 
+@pytest.mark.one_partition
 @by_filter
 @kept
 @pytest.mark.parametrize("ended", [False, True], ids=["it runs", "it ended meanwhile"])
