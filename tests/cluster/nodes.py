@@ -1,7 +1,9 @@
 """A real cluster of local processes, to be asked, killed, started again and moved about."""
 
 import asyncio
+import contextlib
 import functools
+import random
 import signal
 import socket
 import subprocess
@@ -227,10 +229,13 @@ async def _id(node: Node) -> bytes:
 
 
 def _free_port() -> int:
-    """One whose cluster bus, ten thousand above, has a port too."""
+    """One that is free, with that of the cluster's bus, which is ten thousand above.
+
+    Both are below those that connections take at random: one of these could come in between.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
+        port = random.randrange(20_000, 22_000)
+        with socket.socket() as own, socket.socket() as bus, contextlib.suppress(OSError):
+            own.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
             return port

@@ -47,8 +47,9 @@ def test_the_partition_of_an_id_never_changes() -> None:
 
 def test_everything_that_a_store_does_is_done_over_all_partitions() -> None:
     public = {name for name in dir(TaskStore) if not name.startswith("_")}
+    made_of_others = {"stats"}  # of stats_replies alone
 
-    assert public <= vars(PartitionedStore).keys()
+    assert public - made_of_others <= vars(PartitionedStore).keys()
 
 
 async def test_a_task_is_in_exactly_one_partition_that_of_its_id(store: TaskStore) -> None:

@@ -218,6 +218,7 @@ OURS = [
 ]
 
 
+@pytest.mark.one_partition
 async def test_names_that_look_like_ours_collide_with_nothing(served: Stack) -> None:
     client = served.client
     types = [name for name in OURS if ":" not in name and not name[0].isdigit()]

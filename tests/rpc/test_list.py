@@ -198,6 +198,7 @@ async def test_c12_a_task_that_is_there_all_the_while_is_listed_exactly_once(sta
         assert found == (ours if order == "create_time" else ours[::-1])
 
 
+@pytest.mark.one_partition
 async def test_nothing_of_the_labels_is_left_of_a_task_that_expired(stack: Stack) -> None:
     store = stack.store
     brief = TaskStore(store.redis, store.keys, result_ttl=NO_TIME, record_ttl=NO_TIME)

@@ -47,6 +47,7 @@ async def test_who_watches_a_task_with_a_damaged_event_gets_a_snapshot_with_a_ga
         watch.cancel()
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("running", [True, False], ids=["it runs", "it has ended"])
 async def test_a_watch_by_filter_shows_a_task_with_a_damaged_event_again(
     stack: Stack, running: bool
@@ -71,6 +72,7 @@ async def test_a_watch_by_filter_shows_a_task_with_a_damaged_event_again(
     assert told(again) == told(events)
 
 
+@pytest.mark.one_partition
 async def test_a_watch_by_filter_from_an_entry_that_cannot_be_read_is_told_to_list_again(
     stack: Stack,
 ) -> None:
@@ -89,6 +91,7 @@ async def test_a_watch_by_filter_from_an_entry_that_cannot_be_read_is_told_to_li
         assert told(await read(anew, 2)) == [("c", "snapshot"), ("c", "state_changed")]
 
 
+@pytest.mark.one_partition
 @pytest.mark.parametrize("rubbish", [b"", b"\xff\xfe", b"\xc1", b"nobody"])
 async def test_rubbish_on_a_channel_of_workers_costs_no_task_anything(
     stack: Stack, rubbish: bytes
