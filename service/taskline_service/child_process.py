@@ -40,6 +40,7 @@ from taskline_service.execution.messages import (
 from taskline_service.execution.parent import Parent, ParentGone
 from taskline_service.execution.plain import Raised, call_plain
 from taskline_service.execution.reports_to_parent import LogToParent, ReportsToParent
+from taskline_service.forked import Contained
 from taskline_service.load_tasks import load_tasks
 from taskline_service.task import ErrorType, TaskError
 from taskline_service.tasks import TaskRegistry
@@ -188,7 +189,7 @@ class ChildProcess:
             self._interruptible = False
         from taskline_service.execution.on_loop import end_with
 
-        return self._on_loop(end_with(code, value))
+        return self._on_loop(end_with(code, Contained(value)))
 
     def _called(self, code: Code) -> Ended | Awaitable[Any]:
         """How a plain function ended; or what it returned, if that has to be awaited."""

@@ -164,6 +164,12 @@ class StopSignal:
         signal.set_wakeup_fd(self._written)
         for number in _STOP_SIGNALS:
             signal.signal(number, self._heard_by_main_thread)
+        self._masks = threading.local()
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork,
+            after_in_child=self._in_copy,
+        )
 
     def when_overdue(self, limit: timedelta, end: Callable[[], None]) -> None:
         """Have `end` called, in a thread, if the process still lives so long after the signal."""
@@ -195,6 +201,22 @@ class StopSignal:
             timer.start()
         with suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._receive)
+
+    # A copy of this process, such as one that multiprocessing makes for a task, is told to end for
+    # itself alone, and ends. Before it is ready for that, its signals wait.
+
+    def _before_fork(self) -> None:
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+    def _after_fork(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+    def _in_copy(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number in _STOP_SIGNALS:
+            if signal.getsignal(number) == self._heard_by_main_thread:
+                signal.signal(number, signal.SIG_DFL)
+        self._after_fork()
 
     def _heard_by_main_thread(self, _number: int, _frame: FrameType | None) -> None:
         # An event loop that ends takes away the descriptor that signals are written to.

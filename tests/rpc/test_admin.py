@@ -20,7 +20,7 @@ from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service.store import TaskStore, parse_redis_url
 from taskline_service.store.values import Completion
 from taskline_service.task import TERMINAL_STATES, TaskState
-from taskline_service.worker.worker import HEARTBEAT_EVERY_S
+from taskline_service.worker.heartbeat import HEARTBEAT_EVERY_S
 from tests.census import all_keys
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.shell import serving

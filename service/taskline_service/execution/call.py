@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from taskline_service.forked import Original
 from taskline_service.task import Progress, TaskError
 from taskline_service.tasks import ProgressReporter, TaskContext
 from taskline_service.tasks.subtasks import Answer, Question
@@ -86,17 +87,18 @@ class ChildDied(Exception):
 
 def context_of(call: Call, reports: Reports) -> TaskContext:
     """What the code sees of its task."""
+    original = Original()
     return TaskContext(
         task_id=call.task_id,
         task_type=call.task_type,
         attempt=call.attempt,
         worker=call.worker,
         labels=call.labels,
-        on_log=reports.log,
-        on_extend=functools.partial(_extend, reports),
-        on_ask=reports.ask,
-        on_wait=reports.wait_for,
-        progress=ProgressReporter(reports.progress, task_id=call.task_id),
+        on_log=original.only(reports.log),
+        on_extend=original.only(functools.partial(_extend, reports)),
+        on_ask=original.only(reports.ask),
+        on_wait=original.only(reports.wait_for),
+        progress=ProgressReporter(original.only(reports.progress), task_id=call.task_id),
     )
 
 

@@ -16,6 +16,7 @@ from taskline_service.execution.code import Code
 from taskline_service.execution.interrupting import Interrupted
 from taskline_service.execution.on_loop import end_with, function_of
 from taskline_service.execution.plain import Raised, call_plain
+from taskline_service.forked import Contained
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ async def _value_of(code: Code) -> Any:
     if not inspect.isawaitable(value):
         return value
     try:
-        return await value
+        return await Contained(value)
     finally:
         code.clock.stop()
 

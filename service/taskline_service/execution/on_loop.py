@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from taskline_service.execution.call import Ended, LeftBehind
 from taskline_service.execution.code import Code
 from taskline_service.execution.interrupting import Interrupted
+from taskline_service.forked import Contained
 from taskline_service.offload import LARGE_BYTES, off_loop
 from taskline_service.tasks import is_large
 
@@ -33,11 +34,12 @@ async def _value_of(code: Code) -> Any:
     function = await function_of(code)
     try:
         if not code.definition.emits:
-            return await function()
+            return await Contained(function())
         async with aclosing(function()) as values:
-            async for value in values:
-                code.emit(value)
-                await code.reports.room()
+            with suppress(StopAsyncIteration):
+                while True:
+                    code.emit(await Contained(values.__anext__()))
+                    await code.reports.room()
         return None
     finally:
         code.clock.stop()

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from taskline_service import forked
 from taskline_service.execution.interrupting import Interrupted
 from taskline_service.execution.messages import (
     LENGTH_BYTES,
@@ -12,6 +13,7 @@ from taskline_service.execution.messages import (
     length_of,
     to_frame,
 )
+from taskline_service.forked import Original
 
 
 class ParentGone(Exception):
@@ -23,6 +25,8 @@ class Parent:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._original = Original()
+        forked.keep_from_copies(connection.fileno())
         self._lock = threading.Lock()
         # Whether the main thread is sending, and must not be interrupted: half a message
         # would be left on the line.
@@ -34,8 +38,10 @@ class Parent:
         """Send a message; waits while the worker does not read.
 
         Raises:
-            ParentGone: It never will.
+            ParentGone: It never will, or this is a copy of the process that it knows.
         """
+        if not self._original.is_here:
+            raise ParentGone
         frame = to_frame(message)
         if threading.current_thread() is not threading.main_thread():
             self._send(frame)

@@ -7,6 +7,7 @@ from typing import Any
 
 from taskline_service.execution.code import Code
 from taskline_service.execution.interrupting import Interrupted
+from taskline_service.forked import contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ def call_plain(
     decorator makes it.
     """
     try:
-        return _drain(code, function, wait_for_room) if code.definition.emits else function()
+        if code.definition.emits:
+            return _drain(code, function, wait_for_room)
+        return contained(function)
     except Interrupted:
         raise
     except BaseException as error:  # task code may raise anything
@@ -38,7 +41,7 @@ def _drain(code: Code, function: Callable[[], Any], wait_for_room: Callable[[], 
     with closing(function()) as values:
         while True:
             try:
-                value = next(values)
+                value = contained(values.__next__)
             except StopIteration as end:
                 return end.value
             code.emit(value)

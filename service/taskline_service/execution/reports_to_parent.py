@@ -23,6 +23,7 @@ from taskline_service.execution.messages import (
     question_to_fields,
 )
 from taskline_service.execution.parent import Parent, ParentGone
+from taskline_service.forked import Original
 from taskline_service.logs import NamesTask, message_of
 from taskline_service.task import Progress
 from taskline_service.tasks.subtasks import Answer, Question
@@ -124,15 +125,21 @@ class ReportsToParent:
 
 
 class LogToParent(logging.Handler):
-    """Sends log records; the worker handles them as its own."""
+    """Sends log records; the worker handles them as its own. A copy of this process, such as one
+    that multiprocessing makes, writes its own to standard error."""
 
     def __init__(self, parent: Parent) -> None:
         super().__init__()
         self._parent = parent
+        self._original = Original()
+        self._in_copies = logging.StreamHandler()
         self.addFilter(NamesTask())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one."""
+        if not self._original.is_here:
+            self._in_copies.handle(record)
+            return
         try:
             with suppress(ParentGone):
                 self._parent.send(Recorded(_plain(record)))

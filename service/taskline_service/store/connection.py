@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import hiredis
 
+from taskline_service import forked
 from taskline_service.errors import (
     StoreDamaged,
     StoreFull,
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
+        self._descriptor = -1
         self._reply_timeout = reply_timeout
         self._on_push = on_push
         self._watchdog: asyncio.TimerHandle | None = None
@@ -213,6 +215,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not asserted: uvloop's transports are no asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        forked.keep_from_copies(self._descriptor)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -230,6 +234,7 @@ class Connection(asyncio.Protocol):
                 future.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        forked.closed(self._descriptor)
         if self._watchdog is not None:
             self._watchdog.cancel()
         while self._waiting:

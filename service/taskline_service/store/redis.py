@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import msgpack
 
 from taskline_service.errors import StoreDamaged, StoreUnavailable, TasklineError
+from taskline_service.forked import Original
 from taskline_service.store.address import RedisAddress
 from taskline_service.store.connection import Connection, Moved, NoScript, NoWrites, WrongType
 from taskline_service.store.damage import DamageReport
@@ -81,6 +82,7 @@ class Redis:
         self._reply_timeout = reply_timeout
         # What was met there and cannot be understood, by whoever uses this.
         self.damage = damage or DamageReport()
+        self._original = Original()
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
 
@@ -165,6 +167,7 @@ class Redis:
         return self._connecting
 
     async def _connected(self, give_up: float) -> Connection:
+        self._original.end_copy()
         if self._connection is not None and self._connection.alive:
             return self._connection
         connecting = self.connect_soon()
@@ -245,6 +248,7 @@ class Subscription:
         self._confirmed = 0
         self._heard = 0.0
         self._standing = asyncio.Event()
+        self._original = Original()
 
     async def run(self) -> None:
         """Stay subscribed until cancelled."""
@@ -259,6 +263,7 @@ class Subscription:
             attempt += 1
 
     async def _listen(self) -> None:
+        self._original.end_copy()
         self._confirmed = 0
         self._standing.clear()
         connection = await self._route.open(

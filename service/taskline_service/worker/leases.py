@@ -10,11 +10,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 from taskline_service.errors import StoreUnavailable, TasklineError
-from taskline_service.store import Keys, Redis, RedisAddress, TaskStore, answered_by
+from taskline_service.store import Directory, Keys, Redis, RedisAddress, TaskStore, answered_by
 from taskline_service.store.redis import REPLY_TIMEOUT_S
 from taskline_service.store.values import Verdict
 from taskline_service.task import Claim
@@ -45,12 +46,15 @@ class LeaseKeeper:
         lease: timedelta,
         on_verdict: Callable[[Claim, Verdict], None],
         on_overdue: Callable[[Claim], None],
+        beside: Callable[[Directory], Coroutine[Any, Any, None]],
     ) -> None:
+        """`beside` runs in the keeper's thread as well, whatever holds up the worker's loop."""
         self._address = address
         self._partitions = partitions
         self._lease = lease
         self._on_verdict = on_verdict
         self._on_overdue = on_overdue
+        self._beside = beside
         # When to stop working on it, unless it is renewed before (monotonic).
         self._overdue_at: dict[Claim, float] = {}
         self._lock = threading.Lock()
@@ -110,10 +114,13 @@ class LeaseKeeper:
         ]
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = [group.create_task(self._renew_again_and_again(s)) for s in stores]
+                # Workers are known in the first partition.
+                directory = Directory(stores[0].redis, stores[0].keys)
+                loops = [self._beside(directory), *map(self._renew_again_and_again, stores)]
+                tasks = [group.create_task(loop) for loop in loops]
                 await self._stopping.wait()
-                for each in renewing:
-                    each.cancel()
+                for task in tasks:
+                    task.cancel()
         finally:
             for store in stores:
                 await store.redis.close()

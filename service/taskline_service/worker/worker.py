@@ -38,6 +38,7 @@ from taskline_service.tasks import TaskRegistry
 from taskline_service.worker.asking import Answers, Asking, NoAnswers
 from taskline_service.worker.attempt import Attempt, StopReason
 from taskline_service.worker.giving_up import end_process
+from taskline_service.worker.heartbeat import Heartbeat
 from taskline_service.worker.leases import LeaseKeeper
 from taskline_service.worker.loop_watch import LoopWatch
 from taskline_service.worker.narrator import Narrator
@@ -56,9 +57,6 @@ log = logging.getLogger(__name__)
 
 # Wake-ups are hints: an idle worker also looks by itself, after about a second.
 LOOK_EVERY_S = (0.5, 1.5)
-HEARTBEAT_EVERY_S = 5.0
-_NEWS_EVERY_S = 0.5
-HEARTBEAT_TTL = timedelta(seconds=15)
 _PAUSE_IN_TROUBLE_S = 0.5
 # At its end a worker waits no longer for a store that may be gone.
 _LAST_CALLS_S = 0.5
@@ -148,10 +146,13 @@ class Worker:
             give_up=self._give_up,
             standstill_limit=(lease + _STANDSTILL).total_seconds() if owns_process else None,
         )
+        self._definitions = {task.name: task.info.to_json() for task in tasks}
+        self._heartbeat = Heartbeat(self._about, self._definitions)
         self._leases = LeaseKeeper(
             address,
             [partition.keys for partition in store.partitions],
             lease=lease,
+            beside=self._heartbeat.run,
             on_verdict=self._on_verdict,
             on_overdue=self._on_overdue,
         )
@@ -173,7 +174,6 @@ class Worker:
             async with asyncio.TaskGroup() as helpers:
                 loops = (*self._progress, *self._story, *self._outcomes, *self._hints)
                 background = [helpers.create_task(loop.run()) for loop in loops]
-                background.append(helpers.create_task(self._beat()))
                 async with asyncio.TaskGroup() as attempts:
                     await self._claim_until_stopped(attempts)
                 for helper in background:
@@ -184,7 +184,7 @@ class Worker:
             if self._children is not None:
                 await self._children.close()
         with contextlib.suppress(TasklineError), self._last_calls():
-            await self._heartbeat(leaving=True)
+            await self._heartbeat.leave(self._directory)
 
     def stop(self) -> None:
         """Claim no more; `run` returns when what runs has ended."""
@@ -215,10 +215,10 @@ class Worker:
 
     async def _publish_types(self) -> bool:
         """Make known what it can run; False if stop() comes first."""
-        definitions, told = {task.name: task.info.to_json() for task in self._tasks}, False
+        told = False
         while not self._stopping:
             try:
-                await self._directory.register_types(definitions)
+                await self._directory.register_types(self._definitions)
                 return True
             except (StoreUnavailable, StoreFull, StoreDamaged) as error:
                 log.log(logging.DEBUG if told else logging.WARNING, "task types: %s", error)
@@ -430,23 +430,9 @@ class Worker:
             outcome = culprit.stopped(unstoppable=True)
             end_process(outcome, others, address=self._address, store=self._store)
 
-    # Signs of life
-
-    async def _beat(self) -> None:
-        """Say that it lives, and soon after it changes, what it runs."""
-        told, due = tuple[object, ...](), 0.0
-        while True:
-            doing = (self._stopping, *self._running)
-            if doing != told or time.monotonic() >= due:
-                try:
-                    await self._heartbeat()
-                except TasklineError as error:
-                    log.debug("heartbeat: %s", error)
-                told, due = doing, time.monotonic() + HEARTBEAT_EVERY_S
-            await asyncio.sleep(_NEWS_EVERY_S)
-
-    async def _heartbeat(self, *, leaving: bool = False) -> None:
-        about = WorkerInfo(
+    def _about(self) -> WorkerInfo:
+        """What it does now; in any thread."""
+        return WorkerInfo(
             id=self._worker_id,
             identity=self._identity,
             queues=self._queues.names,
@@ -456,4 +442,3 @@ class Worker:
             start_us=self._started_us,
             draining=self._stopping,
         )
-        await self._directory.heartbeat(about, ttl=HEARTBEAT_TTL, leaving=leaving)

@@ -78,6 +78,16 @@ end
 
 local find = string.find
 
+local numbers = {}
+
+-- The number that a text says in digits; false if it does not. Tasks of one call have many of them
+-- in common: instants, and small ones.
+local function number_of(text)
+  local number = find(text, '^%d+$') and tonumber(text) or false
+  numbers[text] = number
+  return number
+end
+
 -- The fields of a record, numbers as such; nil if one of them is none that we write.
 local function read_fields(pairs_of)
   local v = {}
@@ -85,11 +95,10 @@ local function read_fields(pairs_of)
     local name, value = pairs_of[i], pairs_of[i + 1]
     local limit = NUMBERS[name]
     if limit then
-      local number = tonumber(value)
-      if not (number and number < limit and find(value, '^%d+$')) then
+      value = numbers[value] or number_of(value)
+      if not value or value >= limit then
         return nil
       end
-      value = number
     end
     v[name] = value
   end
