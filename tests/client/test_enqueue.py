@@ -270,7 +270,8 @@ async def test_tasks_that_are_enqueued_at_once_go_in_few_calls(connect: Connect)
     )
 
     assert [handle.id for handle in handles] == [f"t-{i}" for i in range(120)]
-    assert [len(call) for call in server.calls] == [50, 50, 20]
+    # Several are under way at once: they may come in any order.
+    assert sorted(len(call) for call in server.calls) == [20, 50, 50]
 
 
 async def test_one_task_is_enqueued_by_itself(connect: Connect) -> None:
