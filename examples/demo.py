@@ -151,7 +151,8 @@ async def fail(client: TaskClient, screen: Screen) -> None:
     except TaskFailed as failed:
         error = failed.error
         expect(error.exception_class == "builtins.ZeroDivisionError", f"unexpected: {error}")
-        screen.state(TaskState.FAILED, f"{error.exception_class}: {error.message}")
+        kind = error.exception_class.removeprefix("builtins.")
+        screen.state(TaskState.FAILED, f"{kind}: {error.message}")
         for line in error.traceback.rstrip().splitlines()[-3:]:
             screen.say(line, style="dim")
     else:

@@ -33,7 +33,7 @@ async def keys_that_tell(
     redis: Redis, keys: Keys, *texts: str, given_last: bool = False
 ) -> set[str]:
     """The keys whose name or content has one of these texts; only if asked, with what workers were
-    given last, which goes by itself when the lease is over.
+    given last, which goes by itself within a minute.
     """
     telling = set[str]()
     for name in await _names(redis, keys):

@@ -437,7 +437,7 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Refuse(), *sys.meta_path])
 
-    with pytest.raises(WrongOption, match=r"pip install 'taskline\[prometheus\]'"):
+    with pytest.raises(WrongOption, match=r"pip install '/path/to/taskline\[prometheus\]'"):
         setup("taskline-server", environ={}, metrics_listen=ListenAddress("127.0.0.1", 0))
 
 

