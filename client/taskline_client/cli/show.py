@@ -267,16 +267,19 @@ WORKERS = (
     Column("QUEUES", rank=2),
     Column("START_TIME", rank=4),
     Column("HEARTBEAT_TIME", rank=3),
-    Column("RUNNING_TASK_IDS", rank=1, last=True),
 )
+# A worker says this now and then: beside a live list of what runs, it would be out of date.
+_WHAT_RUNS = Column("RUNNING_TASK_IDS", rank=1, last=True)
 # That are named of a worker.
 _MOST_RUNNING = 3
 
 
 def print_workers(messages: Sequence[admin.Worker]) -> None:
     """Who they are and what they do."""
-    rows = [worker_row(worker_from(worker)) for worker in messages]
-    print_table(WORKERS, rows, empty="no workers: start one with `taskline worker`")
+    workers = map(worker_from, messages)
+    rows = [(*worker_row(worker), _some_of(worker.running_task_ids)) for worker in workers]
+    columns = (*WORKERS, _WHAT_RUNS)
+    print_table(columns, rows, empty="no workers: start one with `taskline worker`")
 
 
 def worker_row(worker: Worker) -> Sequence[str]:
@@ -289,7 +292,6 @@ def worker_row(worker: Worker) -> Sequence[str]:
         ",".join(worker.queues) or "all",
         time_text(worker.start_time),
         time_text(worker.heartbeat_time),
-        _some_of(worker.running_task_ids),
     )
 
 
