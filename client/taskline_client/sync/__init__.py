@@ -8,7 +8,7 @@ with TaskClient("127.0.0.1:50051") as client:
 
 All that the asynchronous classes of the same names have, which say what it does; what was
 awaited is waited for. Threads may share a client; Ctrl-C ends a wait at once. A process that
-forks does so before its first call, or after its clients are closed.
+forks does so before its first call.
 """
 
 from taskline_client.sync.admin import AdminClient

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, TypeVar
 T = TypeVar("T")
 
 _FORKED = (
-    "this process was forked while its parent used a Taskline client, and gRPC does not survive "
-    "that: make the first call after the fork, or close the clients before it"
+    "this process was forked after its parent had used a Taskline client, and gRPC does not "
+    "survive that: make the first call after the fork"
 )
 
 
@@ -24,6 +24,8 @@ class EventLoop:
     """Runs coroutines for threads that wait for them, from its first user to its last."""
 
     _shared: ClassVar["EventLoop | None"] = None
+    # Where one has run: its last user may be gone, but threads of gRPC end when they please.
+    _used_in: ClassVar[int | None] = None
     # May be taken again: a garbage collection can close an iterator wherever it happens.
     _lock: ClassVar = threading.RLock()
 
@@ -32,12 +34,14 @@ class EventLoop:
         """The loop of this process, for one more user; each has to `leave` it again.
 
         Raises:
-            RuntimeError: This process was forked from one in which it ran.
+            RuntimeError: This process was forked from one in which it has run.
         """
         with cls._lock:
+            cls._used_in = cls._used_in or os.getpid()
+            if cls._used_in != os.getpid():
+                raise RuntimeError(_FORKED)
             if cls._shared is None:
                 cls._shared = cls()
-            cls._shared.check_process()
             cls._shared._users += 1
             return cls._shared
 
