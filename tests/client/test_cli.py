@@ -524,6 +524,19 @@ async def test_the_deployment_is_shown_in_tables(serve: Serve) -> None:
     ]
 
 
+async def test_the_worker_of_a_task_is_shown_beside_its_state(serve: Serve) -> None:
+    async def get_task(_: service.GetTaskRequest, __: Context) -> service.GetTaskResponse:
+        task = pb.Task(id="t", state=pb.Task.STATE_FAILED, worker="host-7")
+        return service.GetTaskResponse(task=task)
+
+    server = await serve(GetTask=get_task)
+
+    ran = await taskline("get", "t", address=server.address)
+
+    rows = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert (rows["state"], rows["worker"]) == ("FAILED", "host-7")
+
+
 async def test_jsonl_is_a_line_for_each_of_what_is_listed(serve: Serve) -> None:
     async def types(_: object, __: Context) -> Any:
         return service.ListTaskTypesResponse(task_types=[pb.TaskType(name=n) for n in "ab"])
