@@ -261,6 +261,7 @@ class Folded(Accepting):
         return {"Enqueue": self.enqueue_alone, "BatchEnqueue": self.enqueue_together}
 
 
+@pytest.mark.one_partition
 async def test_tasks_that_are_enqueued_at_once_go_in_few_calls(connect: Connect) -> None:
     server = Folded()
     client = await connect(**server.methods)

@@ -11,6 +11,7 @@ import pytest
 from taskline_service.embedded.binary import find_server
 from taskline_service.fsck import check_store
 from taskline_service.store import TaskStore, opened
+from taskline_service.upkeep import RECLAIM_HOLD
 from tests.cluster.nodes import Cluster
 from tests.stack import Stack
 
@@ -43,7 +44,7 @@ async def site(cluster: Cluster) -> AsyncIterator[Site]:
     address = cluster.nodes[0].address
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened(address, "clustered", partitions=PARTITIONS))
-        running = await stack.enter_async_context(Stack.running(store, address))
+        running = await stack.enter_async_context(Stack.running(store, address, hold=RECLAIM_HOLD))
         yield Site(cluster, store, running)
         for partition in store.partitions:
             report = await check_store(partition.redis, partition.keys)

@@ -122,7 +122,8 @@ async def test_a_token_is_refused_where_the_log_of_one_partition_does_not_reach(
 
     call = stack.stub.Watch(pb.WatchRequest(filter=pb.TaskFilter(), resume_token=page.resume_token))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call.read()
+        async for _ in call:  # the other partitions may be ahead
+            pass
 
     assert refused.value.code() is grpc.StatusCode.OUT_OF_RANGE
 

@@ -392,6 +392,7 @@ def note(name: str, *, priority: int = 0, queue: str = "") -> service.EnqueueReq
     return service.EnqueueRequest(task_type="note", priority=priority, queue=queue, input=input_)
 
 
+@pytest.mark.one_partition
 async def test_a15_the_default_priority_is_the_lowest(stack: Stack) -> None:
     order = await executed(stack, note("default"), note("one", priority=1), note("0", priority=0))
 

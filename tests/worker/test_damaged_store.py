@@ -60,6 +60,7 @@ async def test_what_a_task_came_to_waits_for_the_repair_and_is_not_lost(
     assert executed == ["held"]
 
 
+@pytest.mark.one_partition
 async def test_tasks_of_another_line_go_on_beside_one_that_waits_for_a_repair(
     stack: Stack,
 ) -> None:
