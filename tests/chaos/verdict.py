@@ -10,7 +10,7 @@ from typing import Any
 
 from taskline_service.fsck import check_store
 from taskline_service.store import Redis, TaskStore
-from taskline_service.store.records import unpack
+from taskline_service.store.changes import Message
 from taskline_service.store.values import ListQuery
 from taskline_service.task import ErrorType, Task, TaskState
 from tests.chaos.clients import Ledger
@@ -142,6 +142,6 @@ async def _log(redis: Redis, log: bytes) -> AsyncIterator[tuple[int, list[dict[b
     start = b"-"
     while entries := await redis.call(b"XRANGE", log, start, b"+", b"COUNT", b"500"):
         for _, fields in entries:
-            message = unpack(fields[1])
-            yield message[b"rev"], message[b"events"]
+            message = Message.of(fields[1])
+            yield message.revision, [event for _, event in message.events or ()]
         start = b"(" + entries[-1][0]

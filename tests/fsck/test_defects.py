@@ -142,6 +142,7 @@ MENDABLE: dict[str, tuple[str, Invariant, str]] = {
     "a spec belongs to nothing": ("SET s:ghost 1", Inv.OWNER, "key s:ghost"),
     "a history belongs to nothing": ("XADD h:gh:ost 1-0 e 1", Inv.OWNER, "key h:gh:ost"),
     "a failed task has a result": ("SET r:failed 1", Inv.RESULT, "task failed"),
+    "a failed task has a short result": ("HSET t:failed rv 1", Inv.RESULT, "task failed"),
 }
 NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
     "a foreign key": ("SET jobs 1", Inv.KNOWN_KEY, "key jobs"),
@@ -180,6 +181,11 @@ NOT_MENDABLE: dict[str, tuple[str, Invariant, str]] = {
     "an attempt that is yet to come": ("COPY a:retrying a:running", Inv.ATTEMPTS, "task running"),
     "a result that is cut short": ("SET r:completed ''", Inv.RESULT, "task completed"),
     "a lost result": ("DEL r:completed", Inv.RESULT, "task completed"),
+    "a short result that is another": (
+        "HSET t:completed rv 1",
+        Inv.RESULT,
+        "task completed",
+    ),
     "more failures than attempts": ("HSET t:running fl 1", Inv.BUDGETS, "task running"),
     "more failures than allowed": (
         "HSET t:retrying fl 4 at 4",

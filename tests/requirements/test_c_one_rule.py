@@ -83,8 +83,8 @@ async def test_c7_progress_and_log_are_kept_as_long_as_the_record(stack: Stack) 
 
 
 async def _has_result(stack: Stack, task_id: str) -> bool:
-    key = stack.store.keys.prefix + b"r:" + task_id.encode()
-    return bool(await stack.store.redis.call(b"EXISTS", key))
+    key = stack.store.keys.prefix + b"t:" + task_id.encode()
+    return bool(await stack.store.redis.call(b"HEXISTS", key, b"rv"))
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ async def test_an_expired_result_is_not_given_out_even_if_nobody_has_dropped_it(
         while (await store.get_outcome("t"))[1] is not None:
             pass
 
-    assert await store.redis.call(b"EXISTS", store.keys.prefix + b"r:t") == 1
+    assert await store.redis.call(b"HGET", store.keys.prefix + b"t:t", b"rv") == b"[1,2]"
     with pytest.raises(ResultExpired, match="its result was kept for"):
         await anext(
             downloading.chunks(service.DownloadResultRequest(task_id="t"), store, Lifetime())

@@ -18,7 +18,7 @@ State = task_pb2.Task.State
 async def damaged_event_of(stack: Stack, task_id: str) -> None:
     """It is in the log, but nobody can tell what happened."""
     revision = int(await stack.store.redis.call(b"GET", stack.store.keys.revision)) + 1
-    message = pack({"rev": revision, "events": [event_of(task_id, 3, kind="dance")]})
+    message = pack({"rev": revision, "runs": [[{}, event_of(task_id, 3, kind="dance")]]})
     assert await unheard(stack.store, message) == revision
 
 

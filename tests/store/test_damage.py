@@ -261,4 +261,4 @@ async def test_a_task_that_nobody_could_execute_is_not_put_back(
         await store.retry("bad")
 
     assert await state_of(store, "bad") == TaskState.COMPLETED
-    assert await store.redis.call("GET", store.keys.prefix + b"r:bad") == b"1"
+    assert await store.redis.call("HGET", store.keys.prefix + b"t:bad", "rv") == b"1"

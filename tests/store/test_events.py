@@ -152,7 +152,7 @@ async def test_what_was_not_heard_is_read_from_the_log(store: TaskStore, redis_u
             # As when a message is dropped on its way: it is in the log, but not published.
             revision = await store.redis.call(b"INCR", store.keys.revision)
             happened = {"id": "unheard", "seq": 1, "at": 1, "kind": "state", "state": "QUEUED"}
-            message = pack({"rev": revision, "events": [happened | {"attempts": 0}]})
+            message = pack({"rev": revision, "runs": [[{}, happened | {"attempts": 0}]]})
             await store.redis.call(b"XADD", store.keys.log, f"{revision}-0", b"e", message)
             await enqueue(store, "b")
 

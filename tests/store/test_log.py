@@ -52,7 +52,7 @@ async def tell_secrets(store: TaskStore, task_id: str, **fields: Any) -> None:
     claim = await claim_one(store)
     await store.report_progress([(claim, Progress(current=2, message=SECRET))])
     await store.append([Output(claim, 3, f'"{SECRET}"'.encode())])
-    await store.complete([Completion(claim, f'"{SECRET}"'.encode())])
+    await store.complete([Completion(claim, f'"{SECRET * 20}"'.encode())])
 
 
 def quiet_hub(store: TaskStore, redis_url: str) -> EventHub:
@@ -207,14 +207,14 @@ async def test_a_result_with_a_shorter_time_of_its_own_is_in_no_key_after_it(
     store: TaskStore,
 ) -> None:
     claim = await claimed(store, new_task("a", result_ttl=timedelta(milliseconds=1)))
-    await store.complete([Completion(claim, f'"{SECRET}"'.encode())])
+    await store.complete([Completion(claim, f'"{SECRET * 20}"'.encode())])
 
     async with asyncio.timeout(10):
         while not (await store.expire()).count:
             pass
 
     assert await keys_that_tell(store.redis, store.keys, SECRET) == set()
-    assert (await store.get("a")).result_size == len(SECRET) + 2
+    assert (await store.get("a")).result_size == len(f'"{SECRET * 20}"')
 
 
 # For how long
@@ -231,7 +231,7 @@ async def fill(store: TaskStore, count: int, *, ago: timedelta) -> None:
     local time = redis.call('TIME')
     local at = string.format('%.0f', time[1] * 1000000 + time[2] - ARGV[3])
     for revision = ARGV[1], ARGV[1] + ARGV[2] - 1 do
-      local message = cmsgpack.pack({ rev = revision, events = {} })
+      local message = cmsgpack.pack({ rev = revision, runs = {} })
       redis.call('XADD', KEYS[1], revision .. '-' .. at, 'e', message)
     end
     redis.call('SET', KEYS[2], ARGV[1] + ARGV[2] - 1)

@@ -15,18 +15,18 @@ RUBBISH = {
     "nothing": b"",
     "a word": b"hello",
     "no msgpack": b"\xc1\xc1",
-    "cut short": pack({"rev": 2, "events": []})[:-1],
+    "cut short": pack({"rev": 2, "runs": []})[:-1],
     "a number": pack(7),
     "an empty map": pack({}),
     "no events": pack({"rev": 2}),
-    "no revision": pack({"events": []}),
-    "a revision that is no number": pack({"rev": "x", "events": []}),
-    "a revision of the far future": pack({"rev": 10**9, "events": []}),
-    "events that are no list": pack({"rev": 2, "events": "x"}),
-    "an event that is none": pack({"rev": 2, "events": [5]}),
-    "an event of nobody": pack({"rev": 2, "events": [{"kind": "log"}]}),
-    "an id that is no text": pack({"rev": 2, "events": [{"id": b"\xff"}]}),
-    "an id that is a list": pack({"rev": 2, "events": [{"id": ["a"]}]}),
+    "no revision": pack({"runs": []}),
+    "a revision that is no number": pack({"rev": "x", "runs": []}),
+    "a revision of the far future": pack({"rev": 10**9, "runs": []}),
+    "runs that are no list": pack({"rev": 2, "runs": "x"}),
+    "an event that is none": pack({"rev": 2, "runs": [[{}, 5]]}),
+    "an event of nobody": pack({"rev": 2, "runs": [[{}, {"kind": "log"}]]}),
+    "an id that is no text": pack({"rev": 2, "runs": [[{}, {"id": b"\xff"}]]}),
+    "an id that is a list": pack({"rev": 2, "runs": [[{}, {"id": ["a"]}]]}),
 }
 
 EVENTS: dict[str, dict[str, Any]] = {
@@ -127,7 +127,7 @@ async def test_an_event_that_cannot_be_read_is_a_gap_for_its_task_alone(
         ):
             events = [event_of("a", 2, **fields), event_of("b", 2, **RUNNING)]
             revision = await store.redis.call(b"GET", store.keys.revision)
-            message = pack({"rev": int(revision) + 1, "events": events})
+            message = pack({"rev": int(revision) + 1, "runs": [[{}, *events]]})
             lost = await unheard(store, message)
             await enqueue(store, "c")
             await until_revision(hub, store)

@@ -314,7 +314,7 @@ async def test_a_task_whose_lease_holds_is_not_taken_back(store: TaskStore) -> N
     assert await store.reclaim(retry_delay=NO_TIME) == []
     assert await store.complete([Completion(claim, b"1")]) == [Verdict.OK]
     assert await all_keys(store.redis, store.keys) == [
-        *("i:COMPLETED:work:default", "lines", "log", "r:a", "retention", "rev", "s:a", "t:a")
+        *("i:COMPLETED:work:default", "lines", "log", "retention", "rev", "s:a", "t:a")
     ]
 
 

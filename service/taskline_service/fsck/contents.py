@@ -89,8 +89,8 @@ def judge_result(task: TaskFacts, state: TaskState) -> Iterator[Offence]:
     size = task.result_size
     if state is not TaskState.COMPLETED:
         if size is not None:
-            drop = (b"DEL", b"r:" + task.id)
-            yield task.offence(Invariant.RESULT, f"{state}, but has a result", "drop it", drop)
+            drop = ((b"DEL", b"r:" + task.id), (b"HDEL", b"t:" + task.id, b"rv"))
+            yield task.offence(Invariant.RESULT, f"{state}, but has a result", "drop it", *drop)
     elif size is not None and size != task.number(b"rs"):
         detail = f"its result has {size} bytes, and should have {task.number(b'rs')}"
         yield task.offence(Invariant.RESULT, detail)

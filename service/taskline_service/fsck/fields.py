@@ -16,7 +16,7 @@ from taskline_service.store.fields import (
 )
 from taskline_service.task import TaskState
 
-_TEXTS = frozenset(b"st ln no wo et ry".split())
+_TEXTS = frozenset(b"st ln no wo et ry rv".split())
 _ALWAYS = NEEDED | {b"up"}
 _ENDED = frozenset(b"ea xp".split())
 _COMPLETED = frozenset(b"rs re".split())

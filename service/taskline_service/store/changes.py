@@ -1,5 +1,6 @@
 """The kinds of things that happen to a task, as watchers get them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,14 +98,11 @@ class Message:
     @classmethod
     def of(cls, told: bytes) -> "Message":
         """As the log has it: without what came with the events."""
-        fields = unpack(told)
-        revision, events = fields[b"rev"], fields[b"events"]
-        if not isinstance(revision, int) or not isinstance(events, list):
-            raise TypeError(type(revision), type(events))
-        for event in events:
-            event[b"id"].decode()
-            event.get(b"line", b"").decode()
-        return cls(revision, list(enumerate(events)))
+        message = unpack(told)
+        revision, runs = message[b"rev"], message[b"runs"]
+        if not isinstance(revision, int) or not isinstance(runs, list):
+            raise TypeError(type(revision), type(runs))
+        return cls(revision, list(enumerate(fields for run in runs for fields in _events_of(run))))
 
     @classmethod
     def heard(cls, published: bytes) -> "Message":
@@ -114,6 +112,16 @@ class Message:
         for (_, fields), content in zip(message.events or (), unpack(contents), strict=True):
             add_content(fields, content)
         return message
+
+
+def _events_of(run: list[dict[bytes, Any]]) -> Iterator[dict[bytes, Any]]:
+    """First what the events have in common, then each one's own."""
+    common, *each = run
+    for own in each:
+        fields = common | own
+        fields[b"id"].decode()
+        fields.get(b"line", b"").decode()
+        yield fields
 
 
 def add_content(fields: dict[bytes, Any], content: Any) -> None:

@@ -75,7 +75,7 @@ FACTS.task = function(id)
     spec,
     more and read_first(error) or false,
     more and ask('GET', progress),
-    more and redis.call('EXISTS', result) == 1 and ask('STRLEN', result),
+    value.rv and #value.rv or more and redis.call('EXISTS', result) == 1 and ask('STRLEN', result),
     more and last_of(history),
     more and ask('LLEN', attempts) or 0,
     ask('ZSCORE', PREFIX .. place_of(state, line), id),

@@ -6,7 +6,8 @@ local ATTEMPTS_KEPT = 20
 
 -- Keeps an event that t:<id> will not tell of later, and its output if it has one.
 local function record(task, event, output)
-  event.prev, event.rev = task.recorded, revision
+  event.id, event.prev, event.rev = task.id, task.recorded, revision
+  event.seq = event.seq or task.sequence
   local stream = PREFIX .. 'h:' .. task.id
   local fields = { 'e', cmsgpack.pack(event) }
   if output then
@@ -28,7 +29,7 @@ end
 local function record_start(task)
   if task.start_sequence > task.recorded then
     record(task, {
-      id = task.id, seq = task.start_sequence, at = task.start, kind = 'state',
+      seq = task.start_sequence, at = task.start, kind = 'state',
       state = 'RUNNING', attempts = task.attempts, worker = task.worker,
     })
   end

@@ -45,9 +45,9 @@ local function write_places()
   coming, going = {}, {}
 end
 
--- Puts a task in another state, with any further fields, and tells its watchers.
+-- Puts a task in another state, with any further fields, and tells its watchers; `own` as of emit().
 -- Nothing else sets `st` of a task that exists.
-local function move(task, state, event, ...)
+local function move(task, state, event, own, ...)
   if not EDGES[task.state][state] then
     error(task.state .. ' -> ' .. state .. ': no such move')
   end
@@ -56,8 +56,10 @@ local function move(task, state, event, ...)
     forget_failed(task)
   end
   count_move(task, state)
-  event.begins = TERMINAL[task.state]  -- it is followed anew, as after its creation
-  emit(task, event)
+  if TERMINAL[task.state] then
+    event.begins = true  -- it is followed anew, as after its creation
+  end
+  emit(task, event, own)
   put(index(state, task.line), task.create, task.id)
   redis.call('HSET', PREFIX .. 't:' .. task.id, 'st', state, 'sq', task.sequence, 'up', us(now), ...)
   task.state = state
@@ -102,17 +104,27 @@ local function write_error(task, error, traceback)
   return blob
 end
 
+local last_end = {}
+
+-- Many tasks that end together do so alike.
+local function end_event(task, state, result_expire)
+  if last_end.state ~= state or last_end.attempts ~= task.attempts
+    or last_end.result_expire ~= result_expire or last_end.line ~= task.line then
+    last_end = { kind = 'ended', state = state, attempts = task.attempts, result_expire = result_expire }
+  end
+  return last_end
+end
+
 -- The last move of a task: it keeps its result for `result_ttl` (if it has one) and its
 -- record for args.record_ttl, never shorter than the result.
-local function finish(task, state, event, result_ttl, ...)
+local function finish(task, state, own, result_ttl, ...)
   local record_expire = now + math.max(args.record_ttl, result_ttl or 0)
   local result_expire = result_ttl and now + result_ttl
-  event.kind, event.state, event.attempts = 'ended', state, task.attempts
-  event.result_expire = result_expire
+  local event = end_event(task, state, result_expire)
   if result_expire then
-    move(task, state, event, 'ea', us(now), 'xp', us(record_expire), 're', us(result_expire), ...)
+    move(task, state, event, own, 'ea', us(now), 'xp', us(record_expire), 're', us(result_expire), ...)
   else
-    move(task, state, event, 'ea', us(now), 'xp', us(record_expire), ...)
+    move(task, state, event, own, 'ea', us(now), 'xp', us(record_expire), ...)
   end
   put(PREFIX .. 'retention', us(result_expire or record_expire), task.id)
 end
@@ -120,8 +132,8 @@ end
 local function finish_with_error(task, state, error, traceback)
   local blob = write_error(task, error, traceback)
   task.error_type = error.type
-  local event = { content = { error = #blob <= INLINE_BYTES and blob or nil } }
-  finish(task, state, event, nil, 'et', error.type)
+  local own = { content = { error = #blob <= INLINE_BYTES and blob or nil } }
+  finish(task, state, own, nil, 'et', error.type)
 end
 
 -- Ends a task that was asked to stop while it ran; cancel.lua left the error to end with.
@@ -139,7 +151,7 @@ local function retry_at(task, due, error, traceback, ...)
     content = { error = #blob <= INLINE_BYTES and blob or nil },
   }
   record_start(task)
-  move(task, 'RETRYING', event, 'du', due, 'et', error.type, ...)
+  move(task, 'RETRYING', event, nil, 'du', due, 'et', error.type, ...)
   record(task, event)
   remember_attempt(task, blob)
   redis.call('ZADD', PREFIX .. 'due', due, task.id)
@@ -199,11 +211,10 @@ end
 
 -- Gives the log and the watchers the events of this call.
 local function tell()
-  local contents = {}
-  for i, event in ipairs(events) do
-    contents[i], event.content = event.content or false, nil
+  for _, run in ipairs(runs) do
+    run[1].content = nil
   end
-  local kept = cmsgpack.pack({ rev = revision, events = events })
+  local kept = cmsgpack.pack({ rev = revision, runs = runs })
   redis.call('XADD', PREFIX .. 'log', 'MAXLEN', '~', LOG_LENGTH, string.format('%.0f-%.0f', revision, now),
     'e', kept)
   redis.call('PUBLISH', PREFIX .. 'events', to_blob(kept, cmsgpack.pack(contents)))

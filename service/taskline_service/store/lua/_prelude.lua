@@ -13,8 +13,9 @@
 --                    ry nonce of the call that last put it back on its queue
 --                    al 1 if its code could not be stopped once: it runs alone from then on
 --                    ow 1 if its worker gave the present attempt a process of its own
+--                    rv the result, if it is so short that it can be here
 --   s:<id>   STRING  blob of what was enqueued: the spec in msgpack, and the input
---   r:<id>   STRING  the result
+--   r:<id>   STRING  the result, if t:<id> does not have it
 --   e:<id>   STRING  blob of the last failure: the error in msgpack, and its traceback; while a
 --                    RUNNING task has been asked to stop, the error that it will end with
 --   g:<id>   STRING  the latest progress, in msgpack
@@ -58,6 +59,7 @@
 
 local PREFIX = KEYS[1]
 local args = cmsgpack.unpack(ARGV[1])
+local SHORT_BYTES = 64  -- the longest value that lets a hash stay a listpack, as stores are set up
 local INLINE_BYTES = 4096  -- a longer content is not sent with its event, but read when asked for
 
 local seconds_and_us = redis.call('TIME')
@@ -88,9 +90,22 @@ local function number_of(text)
   return number
 end
 
--- The fields of a record, numbers as such; nil if one of them is none that we write.
-local function read_fields(pairs_of)
-  local v = {}
+-- What moves call the fields that they need.
+local NAMES = {
+  st = 'state', ln = 'line', ct = 'create', du = 'due', pr = 'priority', qd = 'queue_timeout',
+  at = 'attempts', fl = 'failed', lo = 'lost', no = 'nonce', wo = 'worker', sa = 'start',
+  sq = 'sequence', ss = 'start_sequence', cr = 'cancel', hs = 'recorded', lg = 'appended',
+  al = 'alone', ow = 'own_process',
+}
+
+-- A task from the fields of its record, numbers as such; nil if one of them is none that we write.
+local function read_fields(id, pairs_of)
+  local task = {
+    id = id, state = false, line = false, create = false, due = false, priority = 0,
+    queue_timeout = false, attempts = false, failed = 0, lost = 0, nonce = false, worker = false,
+    start = false, sequence = false, start_sequence = false, cancel = false, recorded = 0,
+    appended = 0, alone = false, own_process = false,
+  }
   for i = 1, #pairs_of, 2 do
     local name, value = pairs_of[i], pairs_of[i + 1]
     local limit = NUMBERS[name]
@@ -100,17 +115,21 @@ local function read_fields(pairs_of)
         return nil
       end
     end
-    v[name] = value
+    name = NAMES[name]
+    if name then
+      task[name] = value
+    end
   end
-  return v
+  return task
 end
 
 -- Whether the fields are there that a move needs.
-local function is_whole(v)
-  if not (EDGES[v.st] and v.ln and find(v.ln, '^[%w._-]+:[%w._:-]+$') and v.ct and v.du and v.sq) then
+local function is_whole(task)
+  if not (EDGES[task.state] and task.line and find(task.line, '^[%w._-]+:[%w._:-]+$')
+    and task.create and task.due and task.sequence) then
     return false
-  elseif v.st == 'RUNNING' or v.at and v.at > 0 then
-    return v.at and v.no and v.wo and v.sa and v.ss
+  elseif task.state == 'RUNNING' or task.attempts and task.attempts > 0 then
+    return task.attempts and task.nonce and task.worker and task.start and task.start_sequence
   end
   return true
 end
@@ -123,19 +142,13 @@ local function load(id)
   if not pairs_of.err and not pairs_of[1] and redis.call('EXISTS', PREFIX .. 'x:t:' .. id) == 0 then
     return nil, false
   end
-  local v = read_fields(pairs_of)
-  if not v or not is_whole(v) then
+  local task = not pairs_of.err and read_fields(id, pairs_of)
+  if not task or not is_whole(task) then
     return nil, 'damaged'
   end
-  return {
-    id = id, state = v.st, line = v.ln, create = v.ct, due = v.du,
-    priority = v.pr or 0, queue_timeout = v.qd or false,
-    attempts = v.at or 0, failed = v.fl or 0, lost = v.lo or 0,
-    nonce = v.no or false, worker = v.wo or false, start = v.sa or 0,
-    sequence = v.sq, start_sequence = v.ss or 0, cancel = v.cr or false,
-    recorded = v.hs or 0, appended = v.lg or 0, alone = v.al ~= nil,
-    own_process = v.ow ~= nil,
-  }
+  task.attempts, task.start, task.start_sequence = task.attempts or 0, task.start or 0, task.start_sequence or 0
+  task.alone, task.own_process = task.alone ~= false, task.own_process ~= false
+  return task
 end
 
 -- The task, if the claim on it is still good; else nil, and 'repeated' if this very claim
@@ -208,16 +221,26 @@ local function wait_for(name)
   return first[1] and math.min(math.max(0, tonumber(first[2]) - now), LONGEST_WAIT) or nil
 end
 
-local events, revision = {}, nil
+local runs, contents, revision = {}, {}, nil
 
--- Tells watchers; `line` is for those who watch by filter. Raises the task's sequence, which
--- the caller's HSET stores. What was given or returned by somebody goes into the event's `content`:
--- of that the log keeps nothing, so that it goes with its task; contents.lua reads it again.
-local function emit(task, event)
+-- Tells watchers; its line is for those who watch by filter. Raises the task's sequence, which the
+-- caller's HSET stores. Tasks of one line that have the same table as `event` have in common what it
+-- says, which is then told once; `own` is what else there is to tell of this task. What was given or
+-- returned by somebody is the `content` of one of them: of that the log keeps nothing, so that it
+-- goes with its task; contents.lua reads it again.
+local function emit(task, event, own)
   revision = revision or redis.call('INCR', PREFIX .. 'rev')
   task.sequence = task.sequence + 1
-  event.id, event.line, event.seq, event.at = task.id, task.line, task.sequence, now
-  events[#events + 1] = event
+  own = own or {}
+  contents[#contents + 1] = own.content or event.content or false
+  own.content, own.id, own.seq = nil, task.id, task.sequence
+  local run = runs[#runs]
+  if not run or run[1] ~= event then
+    event.line, event.at = task.line, now
+    run = { event }
+    runs[#runs + 1] = run
+  end
+  run[#run + 1] = own
 end
 
 local indexes = {}

@@ -12,11 +12,14 @@ end
 
 local function read_result(id, chunk)
   local key = PREFIX .. 'r:' .. id
-  if (tonumber(redis.call('HGET', PREFIX .. 't:' .. id, 're') or 0) or 0) <= now then
+  local expire, short = unpack(redis.call('HMGET', PREFIX .. 't:' .. id, 're', 'rv'))
+  if (tonumber(expire or 0) or 0) <= now then
     return nil
   end
   if not chunk then
-    return read('GET', key)
+    return short or read('GET', key)
+  elseif short then
+    return string.sub(short, chunk.offset + 1, chunk.offset + chunk.count)
   end
   return redis.call('EXISTS', key) == 1
     and read('GETRANGE', key, chunk.offset, chunk.offset + chunk.count - 1) or nil

@@ -65,6 +65,16 @@ local function give_again(id)
   end
 end
 
+local last_start = {}
+
+-- Most tasks of a call start alike.
+local function start_event(task)
+  if last_start.attempts ~= task.attempts or last_start.line ~= task.line then
+    last_start = { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker }
+  end
+  return last_start
+end
+
 local function claim(id)
   local task = load(id)
   local queued = task and task.state == 'QUEUED'
@@ -80,8 +90,7 @@ local function claim(id)
     redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
   end
   task.attempts = task.attempts + 1
-  move(task, 'RUNNING',
-    { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker },
+  move(task, 'RUNNING', start_event(task), nil,
     'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', us(now), 'ss', task.sequence + 1)
   if task.attempts > 1 then
     redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)

@@ -24,13 +24,16 @@ end
 for _, id in ipairs(leases) do
   local task, outcome = ending[id].task, ending[id].outcome
   local result = outcome.result
-  redis.call('SET', PREFIX .. 'r:' .. id, result)
   if task.cancel then
     redis.call('DEL', PREFIX .. 'e:' .. id)  -- it finished first
   end
-  finish(task, 'COMPLETED',
-    { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } },
-    outcome.result_ttl, 'rs', #result)
+  local own = { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } }
+  if #result <= SHORT_BYTES then
+    finish(task, 'COMPLETED', own, outcome.result_ttl, 'rs', #result, 'rv', result)
+  else
+    redis.call('SET', PREFIX .. 'r:' .. id, result)
+    finish(task, 'COMPLETED', own, outcome.result_ttl, 'rs', #result)
+  end
 end
 publish()
 return cmsgpack.pack(verdicts)

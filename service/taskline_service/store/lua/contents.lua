@@ -22,10 +22,10 @@ local function from_record(event)
     local latest = unpacked(progress)
     return latest and latest.seq == event.seq and latest.at == event.at and { progress = progress }
   elseif event.kind == 'ended' then
-    local fields = read('HMGET', PREFIX .. 't:' .. id, 'ea', 're') or {}
+    local fields = read('HMGET', PREFIX .. 't:' .. id, 'ea', 're', 'rv') or {}
     local kept = tonumber(fields[2] or nil) and tonumber(fields[2]) > now
     return tonumber(fields[1] or nil) == event.at
-      and { error = short(PREFIX .. 'e:' .. id), result = kept and short(PREFIX .. 'r:' .. id) or nil }
+      and { error = short(PREFIX .. 'e:' .. id), result = kept and (fields[3] or short(PREFIX .. 'r:' .. id)) or nil }
   end
   return false
 end

@@ -55,6 +55,7 @@ local done, wait = each_due('retention', args.count, function(id)
     dangling[#dangling + 1] = id
   elseif expire and expire > now then
     redis.call('UNLINK', PREFIX .. 'r:' .. id)
+    redis.call('HDEL', PREFIX .. 't:' .. id, 'rv')
     redis.call('ZADD', PREFIX .. 'retention', expire, id)
   else
     remove(task)

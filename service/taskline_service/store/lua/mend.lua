@@ -16,7 +16,8 @@ local function set_apart(name)
   local id = string.match(name, '^t:(.+)$')
   if id then
     revision = revision or redis.call('INCR', PREFIX .. 'rev')
-    events[#events + 1] = { kind = 'gap', id = id, seq = 0, at = now }
+    runs[#runs + 1] = { { kind = 'gap', at = now }, { id = id, seq = 0 } }
+    contents[#contents + 1] = false
   end
 end
 

@@ -18,7 +18,7 @@ for i, claim in ipairs(args.claims) do
     else
       local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = task.due }
       record_start(task)
-      move(task, 'QUEUED', event, 'no', '')
+      move(task, 'QUEUED', event, nil, 'no', '')
       record(task, event)
       remember_attempt(task)
       put_ready(task)

@@ -16,7 +16,7 @@ local function remember_end(task, end_us, result_size, error_blob)
   end
   record_start(task)
   record(task, {
-    id = task.id, seq = task.sequence, at = end_us, kind = 'ended', state = task.state,
+    at = end_us, kind = 'ended', state = task.state,
     attempts = task.attempts, result_size = result_size,
     content = { error = error_blob and #error_blob <= INLINE_BYTES and error_blob or nil },
   })
@@ -32,8 +32,8 @@ local function put_back(task, due)
   remember_end(task, tonumber(ended[1]) or now, tonumber(ended[2] or 0), error_blob)
   task.due = due
   local event = { kind = 'state', state = 'QUEUED', attempts = task.attempts, due = due, retried = true }
-  move(task, 'QUEUED', event, 'du', due, 'ry', args.call)  -- counts it out by what it ended with
-  redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'et', 'cr', 'fl', 'lo', 'al', 'ow')
+  move(task, 'QUEUED', event, nil, 'du', due, 'ry', args.call)  -- counts it out by what it ended with
+  redis.call('HDEL', key, 'ea', 're', 'xp', 'rs', 'rv', 'et', 'cr', 'fl', 'lo', 'al', 'ow')
   redis.call('UNLINK', PREFIX .. 'r:' .. task.id, error_key)
   record(task, event)
   put_ready(task)
