@@ -54,6 +54,11 @@ class RefTask:
         return self.line.partition(":")[2]
 
     @property
+    def short_result(self) -> bytes | None:
+        """Its result, if that is so short that it is in the record."""
+        return self.result if self.result and len(self.result) <= 64 else None
+
+    @property
     def score(self) -> int:
         return self.due - self.priority * MINUTE
 
@@ -406,6 +411,7 @@ class Reference:
         """Which of the keys there must be that hold the parts of tasks, or what was given last."""
         names = {f"c:{worker}" for worker in self._given}
         for task in self.tasks.values():
-            parts = {"s": True, "r": task.result, "e": task.error, "g": task.progress}
+            long_result = task.result and not task.short_result
+            parts = {"s": True, "r": long_result, "e": task.error, "g": task.progress}
             names |= {f"{kind}:{task.id}" for kind, part in parts.items() if part}
         return names

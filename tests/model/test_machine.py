@@ -37,7 +37,7 @@ from taskline_service.store.values import (
 from taskline_service.task import TERMINAL_STATES, Claim, Progress, TaskState
 from tests.census import remove_keys
 from tests.model.world import ComparedRedis, World, scripts_get_the_time
-from tests.store.making import BROKEN, LOST, new_task
+from tests.store.making import BROKEN, LONG_RESULT, LOST, new_task
 
 NAMES = ("t0", "t1", "t2", "t:3")
 IDS = st.sampled_from(NAMES)
@@ -191,9 +191,9 @@ class Moves(RuleBasedStateMachine):
         entry = Output(claim, number, b"[]") if output else LogLine(claim, number, "said", None)
         self.run(self.store.append([entry]))
 
-    @rule(claim=claims, other=claims)
-    def complete(self, claim: Claim, other: Claim) -> None:
-        self.run(self.store.complete([Completion(held, b'"done"') for held in (claim, other)]))
+    @rule(claim=claims, other=claims, result=st.sampled_from([b'"done"', LONG_RESULT]))
+    def complete(self, claim: Claim, other: Claim, result: bytes) -> None:
+        self.run(self.store.complete([Completion(held, result) for held in (claim, other)]))
 
     @rule(claim=claims, other=claims, delay=st.none() | SPANS, unstoppable=st.booleans())
     def fail(self, claim: Claim, other: Claim, delay: timedelta | None, unstoppable: bool) -> None:

@@ -26,7 +26,7 @@ _TICK_US = 137
 _MAX_LOST, _MAX_SPARED = 2, 1
 
 # What a request to stop leaves with a running task: no event, its worker is told.
-_WITHOUT_EVENT = {"cr", "up"}
+_WITHOUT_EVENT = {"cr", "up", "rv"}
 
 _EVERYTHING = """
 local all = {}
@@ -166,6 +166,7 @@ class World:
             assert numbers == [task.attempts, task.failed, task.lost, task.create, task.due]
             assert fields.get("no", "").encode("utf-8", "surrogateescape") == task.nonce
             assert ("cr" in fields) == task.cancelled
+            assert fields.get("rv", "").encode() == (task.short_result or b"")
             assert ("al" in fields, "ow" in fields) == (task.unstoppable, task.own_process)
             assert ("ea" in fields) == ("xp" in fields) == (task.state in ENDED)
             before = self._seen.get(task_id)
