@@ -7,8 +7,9 @@ from taskline_service.store.chunks import ENQUEUES_PER_CALL
 from taskline_service.store.redis import answered_by, before_patience_ends
 from taskline_service.store.values import Enqueued, NewTask
 
-# At most one call in this time. Callers over a network come one per turn of the event loop: each
-# would else be a call of its own, and wake workers and watchers by itself.
+# At most one call in this time, and one at a time: the longer the store takes, the more come together.
+# Callers over a network come one per turn of the event loop: each would else be a call of its own,
+# and wake workers and watchers by itself.
 _PACE_S = 0.001
 
 _Waiting = dict[str, tuple[NewTask, "asyncio.Future[Enqueued]"]]
@@ -38,9 +39,14 @@ class Folding:
         self._waiting[new.spec.id] = new, outcome
         if len(self._waiting) >= ENQUEUES_PER_CALL:
             self._call()
-        elif self._next is None:
-            self._next = loop.call_at(self._called_at + _PACE_S, self._call)
+        else:
+            self._call_soon()
         return await before_patience_ends(outcome)
+
+    def _call_soon(self) -> None:
+        if self._waiting and self._next is None and len(self._calls) < 2:
+            loop = asyncio.get_running_loop()
+            self._next = loop.call_at(self._called_at + _PACE_S, self._call)
 
     def _call(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -51,7 +57,11 @@ class Folding:
         with answered_by(None):  # each waits only as long as its own caller does
             call = asyncio.create_task(self._enqueue(waiting), name="enqueue")
         self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._call_soon()
 
     async def _enqueue(self, waiting: _Waiting) -> None:
         news = [new for new, _ in waiting.values()]

@@ -52,8 +52,7 @@ end
 -- What every move writes that tells of it.
 local function need_log()
   local last = present_revision()
-  need('log')
-  if redis.call('XRANGE', PREFIX .. 'log', string.format('%.0f-0', last + 1), '+', 'COUNT', 1)[1] then
+  if ask('XRANGE', PREFIX .. 'log', string.format('%.0f-0', last + 1), '+', 'COUNT', 1)[1] then
     give_up('log')  -- it would take no further entry
   end
 end

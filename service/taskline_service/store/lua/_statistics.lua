@@ -80,17 +80,24 @@ local function write_failed_by()
   end
 end
 
+-- Adds to a counter; returns its sum. No task depends on it: what a stranger put there goes.
+local function add_to(key, what, number)
+  local sum = redis.pcall('HINCRBY', key, what, number)
+  if type(sum) == 'table' and find(sum.err, 'WRONGTYPE', 1, true) then
+    redis.call('DEL', key)
+    return redis.call('HINCRBY', key, what, number)
+  end
+  return sum
+end
+
 -- Adds what happened in this call to a bucket of each width.
 local function write_bucket(queue, sums)
   for _, kind in ipairs(BUCKETS) do
     local start = seconds_and_us[1] - seconds_and_us[1] % kind.width
     local key = string.format('%sstats:%d:%d:%s', PREFIX, kind.width, start, queue)
-    if is_broken(string.sub(key, #PREFIX + 1), 'hash') then
-      redis.call('DEL', key)  -- no task depends on it
-    end
     local fresh = false
     for what, number in pairs(sums) do
-      if redis.pcall('HINCRBY', key, what, number) == number then
+      if add_to(key, what, number) == number then
         fresh = true
       end
     end

@@ -12,8 +12,8 @@ local PAGE = 500
 local GIVEN_MS = 60000
 
 need_log()
-need('paused', 'ready', 'leases', 'reclaiming', 'queue_timeouts', 'retention', 'failed_by')
-local types, paused = set_of(args.types), set_of(redis.call('SMEMBERS', PREFIX .. 'paused'))
+need('leases', 'reclaiming', 'queue_timeouts', 'retention', 'failed_by')
+local types, paused = set_of(args.types), set_of(ask('SMEMBERS', PREFIX .. 'paused'))
 local rank_of = args.queues and {}
 for place, queue in ipairs(args.queues or {}) do
   rank_of[queue] = args.by_rank and place or 1
@@ -30,7 +30,7 @@ end
 local function servable()
   local lines, offset = {}, 0
   repeat
-    local page = redis.call('ZRANGE', PREFIX .. 'ready', offset, offset + PAGE - 1, 'WITHSCORES')
+    local page = ask('ZRANGE', PREFIX .. 'ready', offset, offset + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
       local task_type, queue = split_line(page[i])
       if types[task_type] and not paused[queue] and (not rank_of or rank_of[queue]) then

@@ -3,7 +3,7 @@
 -- Returns per outcome 'ok', 'repeated' (it was recorded before), 'lost' or 'damaged <key>'.
 
 need_log()
-need('leases', 'retention', 'failed_by')
+need('leases', 'retention')
 local verdicts, ending, leases = {}, {}, {}
 for i, outcome in ipairs(args.outcomes) do
   local task, why = held(outcome)

@@ -12,7 +12,7 @@
 -- to queues, counted only if they are limited.
 
 need_log()
-need('lines', 'due', 'ready', 'queue_timeouts', 'retention', 'failed_by')
+need('ready')
 local NEW = { created = true, replaced = true }
 local REFUSED = { taken = true, reused = true, full = true, crowded = true, damaged = true }
 
@@ -51,7 +51,7 @@ local known, is_new, new_lines = {}, set_of(ahead.lines), {}
 
 -- Whether the line of a new task would be one too many; if it is not, it counts from now on.
 local function is_one_too_many(line)
-  known[line] = known[line] or is_new[line] or redis.call('SISMEMBER', PREFIX .. 'lines', line) == 1
+  known[line] = known[line] or ask('SISMEMBER', PREFIX .. 'lines', line) == 1 or is_new[line]
   if known[line] then
     return false
   end
@@ -93,8 +93,22 @@ local function check(entry)
   return outcome
 end
 
+-- For keys that only some tasks are written to.
+local function need_for(entry)
+  if entry.due or entry.delay then
+    need('due')
+  end
+  if entry.queue_timeout then
+    need('queue_timeouts')
+  end
+  if entry.before then
+    need('retention', 'failed_by')
+  end
+end
+
 -- The first broken key that this task would be written to, or the one before it is taken out of.
 local function broken_for(entry)
+  need_for(entry)
   local new = { id = entry.id, line = entry.line, state = 'QUEUED', sequence = 0 }
   local broken = broken_line(new, 'SCHEDULED') or is_broken('h:' .. entry.id, 'stream') and 'h:' .. entry.id
   for _, label in ipairs(entry.labels or {}) do
