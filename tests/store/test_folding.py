@@ -40,6 +40,19 @@ async def test_no_call_has_more_tasks_than_it_may(store: TaskStore) -> None:
     assert await revision(store) == before + 3
 
 
+async def test_while_the_store_takes_its_time_more_come_together(store: TaskStore) -> None:
+    folding, before = Folding(store), await revision(store)
+    await store.redis.call(b"CLIENT", b"PAUSE", b"1000", b"WRITE")
+
+    calls = []
+    for i in range(20):
+        calls.append(asyncio.create_task(folding.enqueue(new_task(f"t-{i}"))))
+        await asyncio.sleep(0.002)  # longer than the pace
+    await asyncio.gather(*calls)
+
+    assert await revision(store) == before + 3, "two are on their way, all others wait"
+
+
 async def test_each_gets_the_answer_to_its_own_task(store: TaskStore) -> None:
     await enqueue(store, new_task("taken", request_id="r", digest=b"1"))
 

@@ -7,10 +7,11 @@ from taskline_service.store.chunks import ENQUEUES_PER_CALL
 from taskline_service.store.redis import answered_by, before_patience_ends
 from taskline_service.store.values import Enqueued, NewTask
 
-# At most one call in this time, and one at a time: the longer the store takes, the more come together.
-# Callers over a network come one per turn of the event loop: each would else be a call of its own,
-# and wake workers and watchers by itself.
+# At most one call in this time. Callers over a network come one per turn of the event loop: each
+# would else be a call of its own, and wake workers and watchers by itself.
 _PACE_S = 0.001
+# So many calls at a time: the longer the store takes, the more come together.
+_CALLS_AT_ONCE = 2
 
 _Waiting = dict[str, tuple[NewTask, "asyncio.Future[Enqueued]"]]
 
@@ -44,7 +45,7 @@ class Folding:
         return await before_patience_ends(outcome)
 
     def _call_soon(self) -> None:
-        if self._waiting and self._next is None and len(self._calls) < 2:
+        if self._waiting and self._next is None and len(self._calls) < _CALLS_AT_ONCE:
             loop = asyncio.get_running_loop()
             self._next = loop.call_at(self._called_at + _PACE_S, self._call)
 

@@ -53,7 +53,10 @@ class OutcomeRecorder:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
-            await asyncio.gather(self._complete(batch), self._fail(batch))
+            if any(isinstance(outcome, Failure) for outcome, _ in batch):
+                await asyncio.gather(self._complete(batch), self._fail(batch))
+            else:
+                await self._complete(batch)
 
     async def _complete(self, batch: Sequence[_Waiting]) -> None:
         mine = [(o, f) for o, f in batch if isinstance(o, Completion)]
