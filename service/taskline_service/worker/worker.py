@@ -229,13 +229,17 @@ class Worker:
     # Claiming
 
     async def _claim_until_stopped(self, attempts: asyncio.TaskGroup) -> None:
-        told = False
+        told, look_at = False, 0.0
         while not self._stopping:
             self._awake.clear()
             held_back = self._slots.held_back
             types = [name for name in self._task_types if name not in held_back]
             if self._slots.free <= 0 or not types:
                 await self._awake.wait()
+                continue
+            until_look = look_at - time.monotonic()
+            if until_look > 0 and not self._rounds.promising(types):
+                await self._sleep(until_look)
                 continue
             wanted = min(self._slots.free, CLAIMS_PER_CALL)
             # At once: what waits now, and goes on meanwhile, must not take them too.
@@ -256,8 +260,7 @@ class Worker:
                 told = False
             for claim in claims:
                 self._start(claim, attempts)
-            if len(claims) < wanted and not self._rounds.promising(types):
-                await self._sleep(random.uniform(*LOOK_EVERY_S))
+            look_at = time.monotonic() + random.uniform(*LOOK_EVERY_S)
 
     async def _claim(self, task_types: Sequence[str], count: int) -> list[Claim]:
         asked_at = time.monotonic()
