@@ -13,10 +13,21 @@ from taskline_service import TaskRegistry
 from taskline_service.limits import DEFAULT_SIZES
 from taskline_service.rpc import RpcServer
 from taskline_service.store import TaskStore, parse_redis_url
-from taskline_service.task import TaskState
+from taskline_service.store.values import Completion, Failure, LogLine, Output
+from taskline_service.task import Progress, Task, TaskState
 from tests.requirements.wire import State, result_within
 from tests.stack import Stack
-from tests.store.making import NO_TIME, claimed, enqueue, new_task, reach
+from tests.store.making import (
+    AN_HOUR,
+    BROKEN,
+    NO_TIME,
+    claim_one,
+    claimed,
+    enqueue,
+    new_task,
+    promote,
+    reach,
+)
 
 # Makes a task "t" that has not ended; returns what ends it.
 Way = Callable[[TaskStore], Awaitable[Callable[[], Awaitable[object]]]]
@@ -104,6 +115,117 @@ async def end_of(
         if event.HasField("ended"):
             return event.ended.state
     raise AssertionError("it ended without saying how the task did")
+
+
+LONG = b'"%s"' % (b"x" * 5000)  # longer than what is sent along with an event
+
+
+async def after_progress(stack: Stack) -> None:
+    claim = await claim_one(stack.store)
+    await stack.store.report_progress([(claim, Progress(current=1, total=2, message="half"))])
+    await stack.store.append([LogLine(claim, 1, "a line", None), Output(claim, 2, b"[1]")])
+    await stack.store.complete([Completion(claim, b"[1]")])
+
+
+async def completed_with(stack: Stack, result: bytes) -> None:
+    await stack.store.complete([Completion(await claim_one(stack.store), result)])
+
+
+async def in_the_second_attempt(stack: Stack) -> None:
+    claim = await claim_one(stack.store)
+    await stack.store.report_progress([(claim, Progress(current=1))])
+    await stack.store.fail([Failure(claim, BROKEN, NO_TIME)])
+    await promote(stack.store, 1)
+    await stack.store.complete([Completion(await claim_one(stack.store), b"2")])
+
+
+async def after_a_release(stack: Stack) -> None:
+    await stack.store.release([await claim_one(stack.store)])
+    await completed_with(stack, b"3")
+
+
+async def failed_for_good(stack: Stack) -> None:
+    await stack.store.fail([Failure(await claim_one(stack.store), BROKEN, None)])
+
+
+async def completed_although_it_was_to_stop(stack: Stack) -> None:
+    claim = await claim_one(stack.store)
+    await stack.store.cancel("t")
+    await stack.store.complete([Completion(claim, b"4")])
+
+
+async def cancelled_while_it_ran(stack: Stack) -> None:
+    claim = await claim_one(stack.store)
+    await stack.store.cancel("t")
+    await stack.store.release([claim])
+
+
+class Looks:
+    """How often the outcome of a task was read from the store."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self.count = 0
+        self._get_outcome = store.get_outcome
+        self._looked = asyncio.Condition()
+
+    async def get_outcome(self, task_id: str) -> tuple[Task, bytes | None]:
+        found = await self._get_outcome(task_id)
+        async with self._looked:
+            self.count += 1
+            self._looked.notify_all()
+        return found
+
+    async def until(self, count: int) -> None:
+        async with self._looked:
+            await self._looked.wait_for(lambda: self.count >= count)
+
+
+@pytest.fixture
+def looks(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Looks:
+    counting = Looks(stack.store)
+    monkeypatch.setattr(stack.store, "get_outcome", counting.get_outcome)
+    return counting
+
+
+@pytest.mark.one_partition
+@pytest.mark.parametrize(
+    "life",
+    [
+        *(after_progress, in_the_second_attempt, after_a_release, failed_for_good),
+        *(completed_although_it_was_to_stop, cancelled_while_it_ran),
+        pytest.param(lambda stack: completed_with(stack, b"null"), id="null"),
+        pytest.param(lambda stack: completed_with(stack, LONG), id="a long result"),
+    ],
+)
+async def test_who_waited_is_told_what_who_asks_later_is_told(
+    stack: Stack, looks: Looks, life: Callable[[Stack], Awaitable[None]]
+) -> None:
+    await enqueue(stack.store, new_task("t", labels={"k": "v"}, queue_timeout=AN_HOUR))
+    request = pb.GetResultRequest(task_id="t", wait=True)
+    wait = stack.stub.GetResult(request)
+    await looks.until(1)
+
+    await life(stack)
+
+    waited, later = await wait, await stack.stub.GetResult(request)
+    for answer in (waited, later):
+        answer.task.ClearField("resume_token")  # who waited may continue from earlier on
+    assert waited == later
+
+
+@pytest.mark.one_partition
+async def test_the_end_of_a_task_answers_those_who_wait_without_a_question_to_the_store(
+    stack: Stack, looks: Looks
+) -> None:
+    await enqueue(stack.store, "t")
+    request = pb.GetResultRequest(task_id="t", wait=True)
+    waits = [asyncio.ensure_future(stack.stub.GetResult(request)) for _ in range(5)]
+    await looks.until(5)
+
+    await completed_with(stack, b"1")
+
+    assert [answer.result.json.number_value for answer in await asyncio.gather(*waits)] == [1] * 5
+    assert looks.count == 5, "each looked once, before it waited"
 
 
 async def test_a_server_takes_no_call_before_it_hears_of_every_end(store: TaskStore) -> None:

@@ -102,7 +102,8 @@ async def test_a_watcher_gets_the_whole_life_of_a_task(store: TaskStore, redis_u
     assert isinstance(retrying, StateChange)
     assert retrying.error is not None
     assert retrying.error.message == "no good"
-    assert end == End(TaskState.COMPLETED, 2, 6, task.result_expire_us, b'"done"', None)
+    expire = task.result_expire_us, task.expire_us
+    assert end == End(TaskState.COMPLETED, 2, 6, expire[0], b'"done"', None, expire[1])
     assert events[6].revision == task.revision
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from datetime import timedelta
 
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.rpc import fields
+from taskline_service.rpc.as_it_became import as_it_became
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.store import End, EventHub, Gap, Mailbox, TaskStore
 from taskline_service.task import Task
@@ -56,19 +58,37 @@ async def outcome(
         task, result = await store.get_outcome(task_id)
         in_time = wait > 0
         while in_time and not task.state.terminal:
-            in_time = await _something_happens(mailbox, deadline)
+            in_time, told = await _until_end(mailbox, deadline, task)
             lifetime.check()
+            if told is not None:
+                return told
             task, result = await store.get_outcome(task_id)  # as it is now, also if time is over
         return task, result
 
 
-async def _something_happens(mailbox: Mailbox, deadline: float) -> bool:
-    """Wait until the task may have ended; False if the time is over first."""
+async def _until_end(
+    mailbox: Mailbox, deadline: float, task: Task
+) -> tuple[bool, tuple[Task, bytes | None] | None]:
+    """Wait until the task, as it was read, may have ended.
+
+    Returns whether it may, or else the time is over; and the outcome, if the events tell it whole.
+    """
+    known: Task | None = task
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(deadline):
             while True:
                 await mailbox.arrival()
                 event = mailbox.take()
-                if event is None or isinstance(event.change, End | Gap):
-                    return True
-    return False
+                if event is None or isinstance(event.change, Gap):
+                    return True, None
+                known = known and as_it_became(known, event)
+                if isinstance(event.change, End) and event.sequence > task.sequence:
+                    return True, _outcome(known, event.change) if known else None
+    return False, None
+
+
+def _outcome(task: Task, end: End) -> tuple[Task, bytes | None] | None:
+    """None if the result is over already."""
+    if end.result is not None and end.result_expire_us <= time.time_ns() // 1000:
+        return None
+    return task, end.result

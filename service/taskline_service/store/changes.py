@@ -39,6 +39,10 @@ class End:
     # Neither is set if the outcome is too long to be sent along: then it is with the task.
     result: bytes | None
     error: TaskError | None
+    # When its record goes, and, if it completed, when it had been asked to stop. 0 where its story
+    # is read: that does not tell.
+    expire_us: int = 0
+    cancel_request_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,8 @@ def _change(fields: dict[bytes, Any]) -> Change:
             result_expire_us=fields.get(b"result_expire", 0),
             result=fields.get(b"result"),
             error=failure,
+            expire_us=fields.get(b"expire", 0),
+            cancel_request_us=fields.get(b"cancel", 0),
         )
     return StateChange(
         state=state,

@@ -107,10 +107,13 @@ end
 local last_end = {}
 
 -- Many tasks that end together do so alike.
-local function end_event(task, state, result_expire)
+local function end_event(task, state, result_expire, record_expire)
   if last_end.state ~= state or last_end.attempts ~= task.attempts
     or last_end.result_expire ~= result_expire or last_end.line ~= task.line then
-    last_end = { kind = 'ended', state = state, attempts = task.attempts, result_expire = result_expire }
+    last_end = {
+      kind = 'ended', state = state, attempts = task.attempts, result_expire = result_expire,
+      expire = record_expire,
+    }
   end
   return last_end
 end
@@ -120,7 +123,7 @@ end
 local function finish(task, state, own, result_ttl, ...)
   local record_expire = now + math.max(args.record_ttl, result_ttl or 0)
   local result_expire = result_ttl and now + result_ttl
-  local event = end_event(task, state, result_expire)
+  local event = end_event(task, state, result_expire, record_expire)
   if result_expire then
     move(task, state, event, own, 'ea', us(now), 'xp', us(record_expire), 're', us(result_expire), ...)
   else

@@ -27,7 +27,10 @@ for _, id in ipairs(leases) do
   if task.cancel then
     redis.call('DEL', PREFIX .. 'e:' .. id)  -- it finished first
   end
-  local own = { result_size = #result, content = { result = #result <= INLINE_BYTES and result or nil } }
+  local own = {
+    result_size = #result, cancel = task.cancel or nil,
+    content = { result = #result <= INLINE_BYTES and result or nil },
+  }
   if #result <= SHORT_BYTES then
     finish(task, 'COMPLETED', own, outcome.result_ttl, 'rs', #result, 'rv', result)
   else
