@@ -70,6 +70,7 @@ def error_of_entry(failure: service.BatchEnqueueResponse.Failure) -> CallFailed:
         message=failure.message,
         metadata=dict(failure.metadata),
         violations=tuple(FieldViolation(v.field, v.description) for v in failure.field_violations),
+        retry_delay=failure.retry_delay.ToTimedelta() if failure.HasField("retry_delay") else None,
     )
     return kind(status)
 

@@ -246,9 +246,9 @@ class Folded(Accepting):
         for index, entry in enumerate(request.requests):
             response = answer.responses.add()
             if entry.task_type == "full":
-                answer.failures.add(
-                    index=index, code=8, reason="QUEUE_FULL", message="it is full"
-                ).metadata["limit"] = "7"
+                failure = answer.failures.add(index=index, code=8, reason="QUEUE_FULL")
+                failure.metadata["limit"] = "7"
+                failure.retry_delay.seconds = 3
             elif entry.task_type == "wrong":
                 failure = answer.failures.add(index=index, code=3, reason="INVALID_INPUT")
                 failure.field_violations.add(field="input.n", description="is missing")
@@ -296,6 +296,7 @@ async def test_each_of_several_has_its_own_error(connect: Connect) -> None:
     assert isinstance(good, TaskHandle) and isinstance(fine, TaskHandle)
     assert isinstance(full, QueueFull)
     assert (full.status.code, full.status.metadata) == ("RESOURCE_EXHAUSTED", {"limit": "7"})
+    assert full.status.retry_delay == timedelta(seconds=3)
     assert isinstance(wrong, InvalidInput)
     assert [violation.field for violation in wrong.violations] == ["input.n"]
 

@@ -250,6 +250,7 @@ async def test_a_batch_that_does_not_fit_is_refused_whole_and_names_the_first_en
         (3, grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "QUEUE_FULL"),
     ]
     assert dict(response.failures[0].metadata) == {"queue": "default", "limit": "2"}
+    assert response.failures[0].retry_delay.seconds == 1, "as with Enqueue"
 
 
 async def test_a_server_has_the_limit_that_it_was_started_with(

@@ -323,6 +323,7 @@ class BatchEnqueueResponse(_message.Message):
         MESSAGE_FIELD_NUMBER: _builtins.int
         METADATA_FIELD_NUMBER: _builtins.int
         FIELD_VIOLATIONS_FIELD_NUMBER: _builtins.int
+        RETRY_DELAY_FIELD_NUMBER: _builtins.int
         index: _builtins.int
         """Position in `requests`, from 0."""
         code: _builtins.int
@@ -343,6 +344,12 @@ class BatchEnqueueResponse(_message.Message):
             would become too large.
             """
 
+        @_builtins.property
+        def retry_delay(self) -> _duration_pb2.Duration:
+            """As RetryInfo.retry_delay: after how long it may be accepted. Unset if
+            Enqueue would not say either.
+            """
+
         def __init__(
             self,
             *,
@@ -352,10 +359,11 @@ class BatchEnqueueResponse(_message.Message):
             message: _builtins.str = ...,
             metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
             field_violations: _abc.Iterable[Global___BatchEnqueueResponse.FieldViolation] | None = ...,
+            retry_delay: _duration_pb2.Duration | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field_violations", b"field_violations", "index", b"index", "message", b"message", "metadata", b"metadata", "reason", b"reason"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field_violations", b"field_violations", "index", b"index", "message", b"message", "metadata", b"metadata", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,8 +12,9 @@ from taskline_service.errors import FieldViolation, InvalidInput, TasklineError
 from taskline_service.limits import MAX_BATCH, MAX_PAGE_BYTES
 from taskline_service.rpc.answers import answer, checked_answer, refusal
 from taskline_service.rpc.catalog import TaskCatalog
+from taskline_service.rpc.convert import duration
 from taskline_service.rpc.enqueueing import new_task
-from taskline_service.rpc.status import code_of
+from taskline_service.rpc.status import code_of, retry_after
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, NewTask
 
@@ -194,6 +195,7 @@ def _failure(entry: _Refused) -> pb.BatchEnqueueResponse.Failure:
             )
             for violation in violations
         ],
+        retry_delay=duration(retry_after(error)),
     )
 
 

@@ -65,6 +65,11 @@ def code_of(error: errors.TasklineError) -> grpc.StatusCode:
     return code
 
 
+def retry_after(error: errors.TasklineError) -> timedelta | None:
+    """After how long the same call may succeed; None if nobody can tell, or it never will."""
+    return _of_kind(_RETRY_AFTER, error)
+
+
 def _of_kind(
     table: Mapping[type[errors.TasklineError], _T], error: errors.TasklineError
 ) -> _T | None:
@@ -84,7 +89,7 @@ def to_status(error: errors.TasklineError) -> status_pb2.Status:
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if specific := _of_kind(_SPECIFIC_DETAILS, error):
         details.append(specific(error))
-    if (wait := _of_kind(_RETRY_AFTER, error)) is not None:
+    if (wait := retry_after(error)) is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(wait)
         details.append(retry)
