@@ -5,7 +5,9 @@ import threading
 import time
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuv"  # base32hex: sorts as the number does
-_LENGTH = 26
+# Ten bits, and so two characters, at a time: one is made for every task.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 _RANDOM_BITS = 80
 _STEP_BITS = 48
 
@@ -20,14 +22,14 @@ def new_id() -> str:
     does not tell the next.
     """
     global _last  # noqa: PLW0603  # the order of ids is a matter of the whole process
-    candidate = (time.time_ns() // 1_000_000 << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+    now = time.time_ns() // 1_000_000
     with _lock:
-        if candidate >> _RANDOM_BITS <= _last >> _RANDOM_BITS:
-            candidate = _last + 1 + secrets.randbits(_STEP_BITS)
-        _last = candidate
-    return _text(candidate)
+        if now > _last >> _RANDOM_BITS:
+            _last = now << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        else:
+            _last += 1 + secrets.randbits(_STEP_BITS)
+        return _text(_last)
 
 
 def _text(number: int) -> str:
-    # Five bits a character; the first of them has only three.
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
@@ -13,7 +13,7 @@ from taskline_service.limits import MAX_BATCH, MAX_PAGE_BYTES
 from taskline_service.rpc.answers import answer, checked_answer, refusal
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import duration
-from taskline_service.rpc.enqueueing import new_task
+from taskline_service.rpc.enqueueing import in_trace, new_task
 from taskline_service.rpc.status import code_of, retry_after
 from taskline_service.store import TaskStore
 from taskline_service.store.values import Enqueued, NewTask
@@ -126,15 +126,12 @@ async def _write(
     if validate_only:
         return await store.check(news)
     with ExitStack() as spans:
-        traced = [
-            replace(new, spec=replace(new.spec, trace=spans.enter_context(_span(new))))
-            for new in news
-        ]
+        traced = [in_trace(new, spans.enter_context(_span(new))) for new in news]
         with telemetry.send_operation([new.spec.queue for new in news]):
             return await store.enqueue(traced, partial=partial)
 
 
-def _span(new: NewTask):  # type: ignore[no-untyped-def]  # what enqueue_span returns
+def _span(new: NewTask) -> AbstractContextManager[dict[str, str]]:
     spec = new.spec
     return telemetry.enqueue_span(
         spec.queue, spec.id, spec.task_type, trace_context=spec.trace, batched=True

@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from taskline.v1 import task_pb2 as task_pb
@@ -90,6 +91,13 @@ async def new_task(
     return NewTask(
         spec=spec, delay=delay, due_us=due_us, on_conflict=_CONFLICTS[request.conflict_policy]
     )
+
+
+def in_trace(new: NewTask, trace: dict[str, str]) -> NewTask:
+    """The same task, with the trace of the span in which it is enqueued."""
+    if trace == new.spec.trace:  # most have none
+        return new
+    return replace(new, spec=replace(new.spec, trace=trace))
 
 
 def _ahead(delay: timedelta | None, due_us: int | None) -> timedelta:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -19,7 +18,7 @@ from taskline_service.rpc.answers import refusal
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import duration
 from taskline_service.rpc.downloading import expired
-from taskline_service.rpc.enqueueing import new_task
+from taskline_service.rpc.enqueueing import in_trace, new_task
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.waiting import outcome
 from taskline_service.store import EventHubs, RedisAddress, TaskStore, directory_of
@@ -83,7 +82,7 @@ class SubtaskAnswers:
             spec.task_type,
             trace_context={key: trace[key] for key in _TRACE_KEYS if key in trace},
         ) as own:
-            new = replace(new, spec=replace(spec, trace=own))
+            new = in_trace(new, own)
             (accepted,) = await until_stored(lambda: self._store.enqueue([new]), what)
         if (error := refusal(new, accepted)) is not None:
             raise error

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from taskline_service.rpc.answers import answer, checked_answer, task_of
 from taskline_service.rpc.batching import batch_enqueue
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
-from taskline_service.rpc.enqueueing import new_task
+from taskline_service.rpc.enqueueing import in_trace, new_task
 from taskline_service.rpc.enums import is_full, payload_format
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.fitting import that_fit
@@ -124,7 +123,7 @@ class TaskServicer(TaskServiceServicer):
         with telemetry.enqueue_span(
             spec.queue, spec.id, spec.task_type, trace_context=spec.trace
         ) as trace:
-            new = replace(new, spec=replace(spec, trace=trace))
+            new = in_trace(new, trace)
             with telemetry.send_operation([spec.queue]):
                 outcome = await self._folding.of(spec.id).enqueue(new)
         return new, outcome

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
@@ -19,17 +19,23 @@ Metadata = Iterable[tuple[str, str | bytes]]
 _NEVER_STORED = "baggage"
 
 
-def _no_metadata() -> None:
-    """There is no call."""
+class _Caller:
+    """Of the call that is served: most never ask, and one that does may for each of its tasks."""
+
+    def __init__(self, metadata: Callable[[], Metadata | None]) -> None:
+        self._metadata = metadata
+
+    @cached_property
+    def trace(self) -> dict[str, str]:
+        return carrier_of(self._metadata() or ())
 
 
-# A function, because most calls never ask.
-_incoming: ContextVar[Callable[[], Metadata | None]] = ContextVar("_incoming", default=_no_metadata)
+_caller: ContextVar[_Caller | None] = ContextVar("_caller", default=None)
 
 
 def remember_caller(metadata: Callable[[], Metadata | None]) -> None:
     """Keep the metadata of the call that this asyncio task serves."""
-    _incoming.set(metadata)
+    _caller.set(_Caller(metadata))
 
 
 def current_trace() -> dict[str, str]:
@@ -39,7 +45,8 @@ def current_trace() -> dict[str, str]:
     trace stays whole even if it passes a service that records nothing.
     """
     if active_tracer() is None:
-        return carrier_of(_incoming.get()() or ())
+        caller = _caller.get()
+        return dict(caller.trace) if caller else {}
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     carrier.pop(_NEVER_STORED, None)

@@ -1,10 +1,10 @@
 """The span of a task being made."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, SpanKind, Tracer
 
 from taskline_service.telemetry import names
 from taskline_service.telemetry.instruments import active_tracer
@@ -12,7 +12,6 @@ from taskline_service.telemetry.messages import message_attributes
 from taskline_service.telemetry.propagation import carrier_of, context_of, current_trace
 
 
-@contextmanager
 def enqueue_span(
     queue: str,
     task_id: str,
@@ -20,7 +19,7 @@ def enqueue_span(
     *,
     trace_context: Mapping[str, str] | None = None,
     batched: bool = False,
-) -> Iterator[dict[str, str]]:
+) -> AbstractContextManager[dict[str, str]]:
     """A PRODUCER span around the making of one task.
 
     Args:
@@ -31,21 +30,27 @@ def enqueue_span(
             Otherwise it belongs to that of the call.
         batched: It is one of several in the same call.
 
-    Yields:
-        The trace context to store with the task: TaskSpec.trace.
+    Within it, the trace context to store with the task: TaskSpec.trace.
     """
-    own = carrier_of((trace_context or {}).items())
+    own = carrier_of(trace_context.items()) if trace_context else {}
     tracer = active_tracer()
     if tracer is None:
-        yield own or current_trace()
-        return
+        return nullcontext(own or current_trace())
     operation = "create" if batched else "send"
+    attributes = {**message_attributes(operation, queue, task_id), names.TASK_TYPE: task_type}
+    return _span(tracer, f"{operation} {queue}", attributes, own)
+
+
+@contextmanager
+def _span(
+    tracer: Tracer, name: str, attributes: dict[str, str], own: dict[str, str]
+) -> Iterator[dict[str, str]]:
     caller = trace.get_current_span().get_span_context()
     with tracer.start_as_current_span(
-        f"{operation} {queue}",
+        name,
         context=context_of(own) if own else None,
         kind=SpanKind.PRODUCER,
-        attributes={**message_attributes(operation, queue, task_id), names.TASK_TYPE: task_type},
+        attributes=attributes,
         links=[Link(caller)] if own and caller.is_valid else [],
     ):
         yield current_trace()
