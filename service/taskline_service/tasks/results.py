@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from taskline_service.tasks.culprit import Culprit, find_culprit, find_unwritable_key, type_name
@@ -67,7 +67,14 @@ class ResultWriter:
 
     def read(self, json: bytes) -> Any:
         """The value from its JSON; raises ValueError if it is of another type."""
-        return self._adapter.validate_json(json)
+        try:
+            return self._adapter.validate_json(json)
+        except ValidationError as error:
+            # Not chained: what pydantic says contains the value.
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise ValueError(
+            "; ".join(f"{'.'.join(map(str, ('result', *d['loc'])))}: {d['type']}" for d in details)
+        )
 
     def _dump(self, value: Any, root: str) -> bytes:
         try:
