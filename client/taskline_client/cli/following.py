@@ -160,10 +160,11 @@ async def follow_tasks(
     except TimeoutError:
         return _tell_over(connection, course, followed, asked_for or timeout or timedelta())
     except Unavailable as error:
-        return tell_unheard(connection, str(error), way_back=_way_back(connection, followed))
+        way_back = _way_back(connection, course, followed)
+        return tell_unheard(connection, str(error), way_back=way_back)
     except asyncio.CancelledError:
-        one = followed.tasks is None and len(followed.task_ids) == 1
-        tell_stopped("watching", one=one, way_back=_way_back(connection, followed))
+        one = followed.tasks is None and len(_unended(course, followed)) == 1
+        tell_stopped("watching", one=one, way_back=_way_back(connection, course, followed))
         return INTERRUPTED
 
 
@@ -223,7 +224,7 @@ def _tell_over(
 ) -> Exit:
     """The time is over: say what is known, and not more."""
     seconds = seconds_text(waited)
-    unended = [task for task in followed.task_ids if not _has_ended(course, task)]
+    unended = _unended(course, followed)
     # Each task that can be asked for is told of at once.
     if course.unheard or not course.tasks.keys() >= set(unended):
         why = course.unheard or "the server did not answer"
@@ -231,7 +232,7 @@ def _tell_over(
         return tell_unheard(
             connection,
             f"could not learn within {seconds} how {whose} ended: {why}",
-            way_back=_way_back(connection, followed),
+            way_back=_way_back(connection, course, followed),
         )
     if followed.tasks is not None:
         tell(f"stopped watching after {seconds}")
@@ -252,15 +253,20 @@ def _tell_unended(
     tell_command(watch_command(connection, unended))
 
 
+def _unended(course: _Course, followed: Followed) -> list[str]:
+    return [task for task in followed.task_ids if not _has_ended(course, task)]
+
+
 def _has_ended(course: _Course, task_id: str) -> bool:
     task = course.tasks.get(task_id)
     return task is not None and task.state.terminal
 
 
-def _way_back(connection: Connection, followed: Followed) -> str:
+def _way_back(connection: Connection, course: _Course, followed: Followed) -> str:
+    """To what goes on; what has ended was shown."""
     if followed.tasks is not None:
         return this_command()
-    return watch_command(connection, followed.task_ids)
+    return watch_command(connection, _unended(course, followed))
 
 
 def _once(task_ids: Sequence[str]) -> list[str]:

@@ -33,8 +33,8 @@ COLOURS = {
 }
 _BAR_WIDTH = 24
 _LINES_PER_TASK = 3
-# Below the tasks: how many there are besides, and the cursor's line.
-_LINES_BESIDES = 2
+# Below the tasks: how many there are besides, an empty line, and the cursor's.
+_LINES_BESIDES = 3
 
 
 class LiveBoard:
@@ -105,7 +105,8 @@ class LiveBoard:
             states = Counter(task.state for task in rest)
             text = ", ".join(f"{count} {state}" for state, count in states.items())
             shown.append(Text(f"and {counted(len(rest), 'more task')}: {text}", style="dim"))
-        return Group(*shown)
+        # Where the terminal shows ^C: at the end of a full line that would move all the others.
+        return Group(*shown, Text()) if shown else Group()
 
 
 def block(task: Watched) -> RenderableType:
