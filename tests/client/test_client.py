@@ -90,6 +90,23 @@ async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
             await call
 
 
+async def test_a_client_says_that_it_belongs_to_another_event_loop(connect: Connect) -> None:
+    async def get_task(_: service.GetTaskRequest, __: object) -> service.GetTaskResponse:
+        return service.GetTaskResponse()
+
+    client = await connect(GetTask=get_task)
+
+    async def watch() -> None:
+        async for _ in client.watch("t"):
+            pass
+
+    await client.get("t")
+    for call in (lambda: client.get("t"), lambda: client.enqueue("t"), watch):
+        with pytest.raises(RuntimeError, match="belongs to the event loop of its first call"):
+            await asyncio.to_thread(lambda call=call: asyncio.run(call()))  # type: ignore[misc]
+    await client.get("t")
+
+
 async def test_closing_a_client_ends_what_it_enqueues(connect: Connect) -> None:
     called = asyncio.Event()
 
