@@ -1,5 +1,6 @@
 """Turns what a task returned into the JSON that is kept: exactly, or not at all."""
 
+from inspect import formatannotation
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -99,7 +100,11 @@ class ResultWriter:
             find_culprit(value, root, self._hint)
             or self._misfit_when_written_anyway(value, root)
             or find_culprit(value, root, Any)
-            or Culprit(root, type_name(value), f"cannot be written ({type_name(error)})")
+            or Culprit(
+                root,
+                type_name(value),
+                f"cannot be written as {formatannotation(self._hint)} ({type_name(error)})",
+            )
         )
 
     def _misfit_when_written_anyway(self, value: Any, root: str) -> Culprit | None:
