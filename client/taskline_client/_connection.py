@@ -30,6 +30,8 @@ class Connection:
     """
 
     def __init__(self, address: str, *, timeout: timedelta = timedelta(seconds=10)) -> None:
+        if not address.strip():  # as of a variable that is not set
+            raise ValueError("the address is empty: it should be HOST:PORT")
         self.address = address
         self.timeout = timeout
         self._channels: list[grpc.aio.Channel] = []

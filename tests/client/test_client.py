@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import (
+    AdminClient,
     ClientClosed,
     ErrorType,
+    TaskClient,
     TaskFilter,
     TasklineError,
     TaskState,
@@ -67,6 +70,12 @@ def test_importing_the_client_takes_little_time() -> None:
 
     # Of the processor, with Python's own start.
     assert min(took) < 0.12
+
+
+@pytest.mark.parametrize("client", [TaskClient, AdminClient, sync.TaskClient, sync.AdminClient])
+def test_a_client_of_no_address_is_refused_at_once(client: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="the address is empty"):
+        client("")
 
 
 async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
