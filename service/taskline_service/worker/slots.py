@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 MOST_WAITING = 1000
 # And so many in child processes, which take some 50 MB each: as many as there are slots, and
 # up to these where nothing else goes on.
-MOST_WAITING_IN_PROCESSES = 50
+MOST_WAITING_IN_PROCESSES = 20
 
 
 class Slots:
