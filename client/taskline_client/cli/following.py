@@ -46,6 +46,9 @@ class Board(Protocol):
     def show(self, event: TaskEvent, task: Watched) -> None:
         """The event is new; the task is as it leaves it."""
 
+    def tell(self, message: str) -> None:
+        """Something about the watch itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
@@ -92,9 +95,10 @@ class _Course:
 
 @dataclass(frozen=True, slots=True)
 class _Outages:
-    """Says on standard error why nothing comes, and when it comes again."""
+    """Says why nothing comes, and when it comes again."""
 
     course: _Course
+    board: Board
 
     def failed(self, error: Unavailable) -> None:
         self.course.unheard = error
@@ -102,11 +106,13 @@ class _Outages:
     def begun(self, error: Unavailable) -> None:
         what = on_one_line(str(error))
         # With a reason, it is a server that answered so.
-        tell(f"{what if error.reason else f'the server is gone ({what})'}; trying again")
+        gone = what if error.reason else f"the server is gone ({what})"
+        self.board.tell(f"{gone}; trying again")
 
     def over(self) -> None:
         error, self.course.unheard = self.course.unheard, None
-        tell("it goes on again" if error and error.reason else "the server is back")
+        again = "it goes on again" if error and error.reason else "the server is back"
+        self.board.tell(again)
 
 
 def watch(address: str, chosen: Chosen, output: Output, *, timeout: timedelta | None) -> None:
@@ -150,12 +156,16 @@ async def follow_tasks(
         timeout: None for no limit.
         asked_for: What people are told of the timeout, if some of it was spent before.
     """
-    course = _Course()
-    request, outages = followed.request(output), _Outages(course)
-    watch = follow(connection, request, outages, enqueued=followed.enqueued)
+    course, board = _Course(), _board_for(followed, output)
+    watch = follow(
+        connection,
+        followed.request(output),
+        _Outages(course, board),
+        enqueued=followed.enqueued,
+    )
     try:
         async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
-            await _show_all(watch, course, followed, output)
+            await _show_all(watch, course, board, followed, output)
         return course.code
     except TimeoutError:
         return _tell_over(connection, course, followed, asked_for or timeout or timedelta())
@@ -169,9 +179,13 @@ async def follow_tasks(
 
 
 async def _show_all(
-    watch: AsyncGenerator[pb.TaskEvent, None], course: _Course, followed: Followed, output: Output
+    watch: AsyncGenerator[pb.TaskEvent, None],
+    course: _Course,
+    board: Board,
+    followed: Followed,
+    output: Output,
 ) -> None:
-    with _board_for(followed, output) as board:
+    with board:
         show = _printer(board, followed, output)
         async with aclosing(watch) as events:
             async for message in events:

@@ -1,5 +1,6 @@
 """Events on a terminal: a few lines with a bar per task, redrawn in place."""
 
+import sys
 from collections import Counter
 from threading import Lock
 from typing import Self, TextIO
@@ -11,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from taskline_client.cli.exits import tell
 from taskline_client.cli.lines import report_text
 from taskline_client.cli.text import (
     clock_text,
@@ -81,6 +83,13 @@ class LiveBoard:
                 self._say(f"{task.id} {report_text(event)}")
             case Snapshot(gap=True):
                 self._say(f"{task.id} log lines and outputs may be missing here")
+
+    def tell(self, message: str) -> None:
+        """Above the bars: they would cover what is written beside them on the same terminal."""
+        if sys.stderr.isatty():
+            self._say(f"taskline: {message}")
+        else:
+            tell(message)
 
     def _say(self, text: str) -> None:
         # Never as markup: it comes from tasks.
