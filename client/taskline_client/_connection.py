@@ -30,10 +30,14 @@ class Connection:
     """
 
     def __init__(self, address: str, *, timeout: timedelta = timedelta(seconds=10)) -> None:
+        if not address.strip():  # as of a variable that is not set
+            raise ValueError("the address is empty: it should be HOST:PORT")
         self.address = address
         self.timeout = timeout
         self._channels: list[grpc.aio.Channel] = []
         self._closed = False
+        # That of the first call: channels work in no other.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @cached_property
     def tasks(self) -> TaskServiceStub:
@@ -149,6 +153,14 @@ class Connection:
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosed
+        here = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = here
+        elif self._loop is not here:
+            raise RuntimeError(
+                "this client belongs to the event loop of its first call: make one in each, "
+                "or take taskline_client.sync, whose clients work in all"
+            )
 
     def _open(self, *, for_watching: bool = False) -> grpc.aio.Channel:
         self._check_open()

@@ -28,7 +28,7 @@ def model_of(hint: Any) -> Model:
         return Model(to_json=_as_it_is, from_json=json.loads)
     try:
         # Takes its time: only where there is a type.
-        from pydantic import PydanticUserError, TypeAdapter
+        from pydantic import PydanticUserError, TypeAdapter, ValidationError
     except ModuleNotFoundError:
         return _by_standard_library(hint)
     try:
@@ -40,7 +40,17 @@ def model_of(hint: Any) -> Model:
         # The service holds it against the schema: it is the one that knows.
         return adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
 
-    return Model(to_json=to_json, from_json=adapter.validate_json)
+    def from_json(text: bytes) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            # Not chained: what pydantic says contains the value, and exceptions get logged.
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise ValueError(
+            "; ".join(f"{'.'.join(map(str, ('result', *d['loc'])))}: {d['type']}" for d in details)
+        )
+
+    return Model(to_json=to_json, from_json=from_json)
 
 
 def _by_standard_library(hint: Any) -> Model:

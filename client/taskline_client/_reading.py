@@ -96,8 +96,9 @@ def _text(hint: Any, parse: Callable[[str], Any]) -> Reader:
             return _misfit(value, hint, path)
         try:
             return parse(value)
-        except (ValueError, ArithmeticError) as error:
-            raise Misfit(f"{path}: {error}") from error
+        except (ValueError, ArithmeticError):
+            # Not chained, here and below: what they say contains the value.
+            raise Misfit(f"{path}: is no {hint.__name__}") from None
 
     return read
 
@@ -117,8 +118,8 @@ def _enum(kind: type[Enum]) -> Reader:
     def read(value: Any, path: str) -> Any:
         try:
             return kind(value)
-        except ValueError as error:
-            raise Misfit(f"{path}: {error}") from error
+        except ValueError:
+            raise Misfit(f"{path}: is no {kind.__name__}") from None
 
     return read
 

@@ -151,6 +151,8 @@ def duration(span: timedelta | None) -> Duration | None:
     """None stays unset."""
     if span is None:
         return None
+    if not isinstance(span, timedelta):
+        raise TypeError(f"{span!r}: a span must be a timedelta")
     value = Duration()
     value.FromTimedelta(span)
     return value
@@ -160,6 +162,8 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     """None stays unset; a naive time is refused, for nobody knows what it means."""
     if time is None:
         return None
+    if not isinstance(time, datetime):
+        raise TypeError(f"{time!r}: a time must be a datetime")
     if time.tzinfo is None:
         raise ValueError(f"{time}: a time must be an aware datetime")
     value = Timestamp()

@@ -30,12 +30,24 @@ is a plain TypeError or ValueError, before any call.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Self
 
 from taskline_client.types import TaskError
 
 
 class TasklineError(Exception):
-    """Whatever Taskline tells its callers."""
+    """Whatever Taskline tells its callers. It can be copied, and sent to other processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with `args`, which are not what it takes; whoever
+        # waits for a pool of processes would then wait for ever.
+        return type(self)._copied, (self.args,), self.__dict__
+
+    @classmethod
+    def _copied(cls, args: tuple[Any, ...]) -> Self:
+        copy = cls.__new__(cls)
+        copy.args = args
+        return copy
 
 
 class TaskFailed(TasklineError):

@@ -73,6 +73,7 @@ class EnqueueOptions:
             raise ValueError("schedule_time and delay: only one of the two can be set")
         if self.schedule_time is not None and self.schedule_time.tzinfo is None:
             raise ValueError("schedule_time must be an aware datetime")
+        _refuse_odd_labels(self.labels)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -199,3 +200,16 @@ class TaskFilter:
     error_types: Sequence[ErrorType] = ()
     # Last executed by.
     workers: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("queues", "task_types", "states", "error_types", "workers"):
+            # A text is a sequence of texts too: of its letters.
+            if isinstance(value := getattr(self, name), str):
+                raise TypeError(f"{name} must be a sequence, as in [{str(value)!r}]")
+        _refuse_odd_labels(self.labels)
+
+
+def _refuse_odd_labels(labels: Mapping[str, str]) -> None:
+    for key, value in labels.items():
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise TypeError(f"labels: {key!r}: {value!r} must be two texts")

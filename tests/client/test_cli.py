@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import sys
@@ -23,6 +24,7 @@ from taskline.v1 import task_service_pb2 as service
 from taskline_service import TaskFailure
 from tests.client.conftest import Serve
 from tests.client.scripted import Context, ScriptedServer, completed, progress, refuse, snapshot
+from tests.requirements.shell import Terminal
 from tests.stack import Stack
 
 PROTOS = Path(__file__).parents[2] / "protos"
@@ -423,6 +425,29 @@ async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Ser
     assert gone.endswith("); trying again\n")
     assert back.decode() == "taskline: the server is back\n"
     assert rest.decode() == "t COMPLETED\n"
+
+
+async def test_on_a_terminal_the_bars_do_not_cover_that_the_server_is_gone(serve: Serve) -> None:
+    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+        if not request.resume_token:
+            yield snapshot("t", pb.Task.STATE_RUNNING, token="1")
+            await asyncio.Event().wait()
+        yield completed("t", b"0", token="2")
+
+    first = await serve(Watch=watch)
+    async with Terminal.running(first.address, "watch", "t", columns=200) as terminal:
+        await terminal.until("RUNNING")
+        await first.stop()
+        await terminal.until("trying again")
+        second = ScriptedServer(first.address, Watch=watch)
+        await second.start()
+        code = await terminal.end()
+        await second.stop()
+
+    assert code == 0
+    # Where the bars were until they were erased to be drawn below it.
+    assert re.search(r"\x1b\[2Ktaskline: the server is gone \(.*\); trying again", terminal.written)
+    assert re.search(r"\x1b\[2Ktaskline: the server is back", terminal.written)
 
 
 async def test_run_follows_the_task_and_prints_its_result(serve: Serve) -> None:

@@ -98,7 +98,9 @@ async def test_yes_changes_without_asking(stack: Stack, failed: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("answer", "left"), [("n\n", 4), ("y\n", 1)], ids=["who declines", "who agrees"]
+    ("answer", "left"),
+    [("n\n", 4), ("\n", 4), ("y\n", 1), ("what?\nYes\n", 1)],
+    ids=["who declines", "who says nothing", "who agrees", "who agrees when asked again"],
 )
 async def test_on_a_terminal_it_asks(
     stack: Stack, failed: list[str], answer: str, left: int

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from subprocess import PIPE
@@ -112,6 +113,24 @@ async def test_a_reader_that_leaves_ends_the_command_quietly(stack: Stack) -> No
     err = await process.stderr.read()
 
     assert (await process.wait(), err) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["version", "list"])
+async def test_an_output_that_cannot_be_written_is_no_task_that_failed(
+    stack: Stack, command: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$0" "$@" >/dev/full', TASKLINE, command),
+        env={**os.environ, "TASKLINE_ADDRESS": stack.address},
+        stderr=PIPE,
+    )
+
+    _, err = await process.communicate()
+
+    assert process.returncode == 74
+    told = err.decode().splitlines()
+    assert told[-1] == "taskline: the output cannot be written: No space left on device"
+    assert "Traceback" not in err.decode()
 
 
 async def test_arguments_that_are_no_text_are_refused() -> None:

@@ -18,7 +18,7 @@ from taskline_client.cli.connecting import connected
 from taskline_client.cli.following import Followed, follow_tasks
 from taskline_client.cli.options import Output
 from tests.client.conftest import Serve
-from tests.client.scripted import Context, refuse, snapshot
+from tests.client.scripted import Context, completed, refuse, snapshot
 from tests.requirements.every_state import one_task_in_each_state
 from tests.requirements.shell import TASKLINE, taskline
 from tests.requirements.wire import State, enqueue
@@ -144,6 +144,32 @@ async def test_whoever_gives_up_after_a_long_outage_is_told_how_to_come_back(
         "taskline: find out why, and come back, with:",
         f"  taskline doctor --address {server.address}",
         f"  taskline watch --address {server.address} t",
+    ]
+
+
+async def test_after_ctrl_c_the_way_back_is_to_the_tasks_that_go_on(serve: Serve) -> None:
+    async def one_ends(_: object, __: Context) -> Any:
+        yield snapshot("goes-on", pb.Task.STATE_RUNNING)
+        yield completed("ended", b"1")
+        await asyncio.Event().wait()
+
+    server = await serve(Watch=one_ends)
+    process = await asyncio.create_subprocess_exec(
+        *(TASKLINE, "watch", "ended", "goes-on", "--address", server.address),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    assert process.stdout
+    async for line in process.stdout:
+        if line.startswith(b"ended COMPLETED"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+
+    assert process.returncode == 130
+    assert err.decode().splitlines() == [
+        "taskline: stopped watching; the task goes on. Come back with:",
+        f"  taskline watch --address {server.address} goes-on",
     ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from taskline.v1 import admin_service_pb2 as admin
 from taskline.v1 import task_pb2 as pb
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import (
+    AdminClient,
     ClientClosed,
     ErrorType,
+    TaskClient,
     TaskFilter,
     TasklineError,
     TaskState,
@@ -69,6 +72,12 @@ def test_importing_the_client_takes_little_time() -> None:
     assert min(took) < 0.12
 
 
+@pytest.mark.parametrize("client", [TaskClient, AdminClient, sync.TaskClient, sync.AdminClient])
+def test_a_client_of_no_address_is_refused_at_once(client: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="the address is empty"):
+        client("")
+
+
 async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
     called = asyncio.Event()
 
@@ -88,6 +97,23 @@ async def test_a_client_that_is_closed_says_so(connect: Connect) -> None:
     for call in (client.get("t"), client.handle("t").result(), anext(client.watch("t"))):
         with pytest.raises(ClientClosed, match="the client is closed"):
             await call
+
+
+async def test_a_client_says_that_it_belongs_to_another_event_loop(connect: Connect) -> None:
+    async def get_task(_: service.GetTaskRequest, __: object) -> service.GetTaskResponse:
+        return service.GetTaskResponse()
+
+    client = await connect(GetTask=get_task)
+
+    async def watch() -> None:
+        async for _ in client.watch("t"):
+            pass
+
+    await client.get("t")
+    for call in (lambda: client.get("t"), lambda: client.enqueue("t"), watch):
+        with pytest.raises(RuntimeError, match="belongs to the event loop of its first call"):
+            await asyncio.to_thread(lambda call=call: asyncio.run(call()))  # type: ignore[misc]
+    await client.get("t")
 
 
 async def test_closing_a_client_ends_what_it_enqueues(connect: Connect) -> None:

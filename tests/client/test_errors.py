@@ -1,5 +1,9 @@
 """Each status of the contract as an exception of the client."""
 
+import copy
+import multiprocessing
+import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +14,9 @@ from grpc import StatusCode
 from taskline.v1 import task_service_pb2 as service
 from taskline_client import (
     CallFailed,
+    CallStatus,
+    ClientClosed,
+    ErrorType,
     FieldViolation,
     InvalidInput,
     LimitReached,
@@ -19,9 +26,15 @@ from taskline_client import (
     QueueFull,
     RequestIdReused,
     ResultExpired,
+    ResultMismatch,
     ResumeTokenExpired,
     TaskAlreadyExists,
+    TaskCancelled,
+    TaskError,
+    TaskFailed,
+    TasklineError,
     TaskNotFound,
+    TaskTimeout,
     TaskTypeNotFound,
     TokenInvalid,
     Unavailable,
@@ -103,3 +116,55 @@ async def test_an_unknown_type_comes_with_the_closest_known(connect: Connect) ->
         await client.enqueue("demo.ani")
 
     assert caught.value.closest == "demo.any"
+
+
+_ERROR = TaskError(
+    error_type=ErrorType.RUNTIME, message="no", exception_class="builtins.ValueError", traceback="T"
+)
+_STATUS = CallStatus(
+    code="NOT_FOUND",
+    reason="TASK_TYPE_NOT_FOUND",
+    message="what is wrong",
+    metadata={"closest": "text.count"},
+    violations=[FieldViolation("input.width", "must be positive")],
+    retry_delay=timedelta(seconds=1),
+)
+_EVERY_KIND: list[TasklineError] = [
+    TaskFailed("t", _ERROR),
+    TaskCancelled("t", _ERROR),
+    TaskTimeout("t", timedelta(seconds=3)),
+    ResultMismatch("t", "not an int"),
+    ClientClosed(under_way=True),
+    TaskTypeNotFound(_STATUS),
+]
+
+
+@pytest.mark.parametrize("error", _EVERY_KIND, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+def test_a_copy_of_an_exception_says_the_same(
+    error: TasklineError, copied: Callable[[TasklineError], TasklineError]
+) -> None:
+    same = copied(error)
+
+    assert same is not error
+    assert type(same) is type(error)
+    assert str(same) == str(error)
+    assert same.args == error.args
+    # What the class adds, and the remote traceback.
+    assert vars(same) == vars(error)
+
+
+def _fail(_: int) -> None:
+    raise TaskFailed("t", _ERROR)
+
+
+def test_an_exception_reaches_who_waits_for_another_process() -> None:
+    with (
+        multiprocessing.get_context("spawn").Pool(1) as pool,
+        pytest.raises(TaskFailed, match="task t failed") as caught,
+    ):
+        pool.apply_async(_fail, (0,)).get(timeout=60)
+
+    assert caught.value.error == _ERROR

@@ -47,6 +47,11 @@ async def in_process_loop(ctx: TaskContext, count: int) -> int:
     return await _sum_of_squares(ctx, count)
 
 
+@tasks.task("depth_in_processes", max_attempts=1, executor="process")
+def depth_in_processes(ctx: TaskContext, depth: int) -> int:
+    return 1 + ctx.wait_for(ctx.run(depth_in_processes, depth - 1)) if depth else 0
+
+
 @tasks.task("fibonacci", max_attempts=1)
 async def fibonacci(ctx: TaskContext, number: int) -> int:
     if number < 2:

@@ -54,6 +54,11 @@ async def test_a35_tasks_wait_for_tasks_that_wait_for_tasks(stack: Stack) -> Non
         assert await stack.client.run(fibonacci, 7) == 13
 
 
+async def test_a35_tasks_in_processes_wait_for_others_of_their_own_type(stack: Stack) -> None:
+    async with working(stack, concurrency=1):
+        assert await run(stack, "depth_in_processes", depth=3) == 3
+
+
 async def test_a35_no_more_tasks_are_at_work_than_there_are_slots(stack: Stack) -> None:
     at_work, most = 0, 0
 

@@ -46,6 +46,9 @@ class Board(Protocol):
     def show(self, event: TaskEvent, task: Watched) -> None:
         """The event is new; the task is as it leaves it."""
 
+    def tell(self, message: str) -> None:
+        """Something about the watch itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
@@ -92,9 +95,10 @@ class _Course:
 
 @dataclass(frozen=True, slots=True)
 class _Outages:
-    """Says on standard error why nothing comes, and when it comes again."""
+    """Says why nothing comes, and when it comes again."""
 
     course: _Course
+    board: Board
 
     def failed(self, error: Unavailable) -> None:
         self.course.unheard = error
@@ -102,11 +106,13 @@ class _Outages:
     def begun(self, error: Unavailable) -> None:
         what = on_one_line(str(error))
         # With a reason, it is a server that answered so.
-        tell(f"{what if error.reason else f'the server is gone ({what})'}; trying again")
+        gone = what if error.reason else f"the server is gone ({what})"
+        self.board.tell(f"{gone}; trying again")
 
     def over(self) -> None:
         error, self.course.unheard = self.course.unheard, None
-        tell("it goes on again" if error and error.reason else "the server is back")
+        again = "it goes on again" if error and error.reason else "the server is back"
+        self.board.tell(again)
 
 
 def watch(address: str, chosen: Chosen, output: Output, *, timeout: timedelta | None) -> None:
@@ -150,27 +156,36 @@ async def follow_tasks(
         timeout: None for no limit.
         asked_for: What people are told of the timeout, if some of it was spent before.
     """
-    course = _Course()
-    request, outages = followed.request(output), _Outages(course)
-    watch = follow(connection, request, outages, enqueued=followed.enqueued)
+    course, board = _Course(), _board_for(followed, output)
+    watch = follow(
+        connection,
+        followed.request(output),
+        _Outages(course, board),
+        enqueued=followed.enqueued,
+    )
     try:
         async with asyncio.timeout(timeout.total_seconds() if timeout is not None else None):
-            await _show_all(watch, course, followed, output)
+            await _show_all(watch, course, board, followed, output)
         return course.code
     except TimeoutError:
         return _tell_over(connection, course, followed, asked_for or timeout or timedelta())
     except Unavailable as error:
-        return tell_unheard(connection, str(error), way_back=_way_back(connection, followed))
+        way_back = _way_back(connection, course, followed)
+        return tell_unheard(connection, str(error), way_back=way_back)
     except asyncio.CancelledError:
-        one = followed.tasks is None and len(followed.task_ids) == 1
-        tell_stopped("watching", one=one, way_back=_way_back(connection, followed))
+        one = followed.tasks is None and len(_unended(course, followed)) == 1
+        tell_stopped("watching", one=one, way_back=_way_back(connection, course, followed))
         return INTERRUPTED
 
 
 async def _show_all(
-    watch: AsyncGenerator[pb.TaskEvent, None], course: _Course, followed: Followed, output: Output
+    watch: AsyncGenerator[pb.TaskEvent, None],
+    course: _Course,
+    board: Board,
+    followed: Followed,
+    output: Output,
 ) -> None:
-    with _board_for(followed, output) as board:
+    with board:
         show = _printer(board, followed, output)
         async with aclosing(watch) as events:
             async for message in events:
@@ -223,7 +238,7 @@ def _tell_over(
 ) -> Exit:
     """The time is over: say what is known, and not more."""
     seconds = seconds_text(waited)
-    unended = [task for task in followed.task_ids if not _has_ended(course, task)]
+    unended = _unended(course, followed)
     # Each task that can be asked for is told of at once.
     if course.unheard or not course.tasks.keys() >= set(unended):
         why = course.unheard or "the server did not answer"
@@ -231,7 +246,7 @@ def _tell_over(
         return tell_unheard(
             connection,
             f"could not learn within {seconds} how {whose} ended: {why}",
-            way_back=_way_back(connection, followed),
+            way_back=_way_back(connection, course, followed),
         )
     if followed.tasks is not None:
         tell(f"stopped watching after {seconds}")
@@ -252,15 +267,20 @@ def _tell_unended(
     tell_command(watch_command(connection, unended))
 
 
+def _unended(course: _Course, followed: Followed) -> list[str]:
+    return [task for task in followed.task_ids if not _has_ended(course, task)]
+
+
 def _has_ended(course: _Course, task_id: str) -> bool:
     task = course.tasks.get(task_id)
     return task is not None and task.state.terminal
 
 
-def _way_back(connection: Connection, followed: Followed) -> str:
+def _way_back(connection: Connection, course: _Course, followed: Followed) -> str:
+    """To what goes on; what has ended was shown."""
     if followed.tasks is not None:
         return this_command()
-    return watch_command(connection, followed.task_ids)
+    return watch_command(connection, _unended(course, followed))
 
 
 def _once(task_ids: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from typing import Self, TextIO
 
+from taskline_client.cli.exits import tell
 from taskline_client.cli.text import (
     clock_text,
     error_lines,
@@ -42,6 +43,10 @@ class LineBoard:
             self._write(on_one_line(f"{event.task_id} {text}"))
         if isinstance(event, Ended) and event.error and (more := error_lines(event.error)):
             self._write(more)
+
+    def tell(self, message: str) -> None:
+        """On standard error: it is about no task."""
+        tell(message)
 
     def _write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -1,5 +1,6 @@
 """Events on a terminal: a few lines with a bar per task, redrawn in place."""
 
+import sys
 from collections import Counter
 from threading import Lock
 from typing import Self, TextIO
@@ -11,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from taskline_client.cli.exits import tell
 from taskline_client.cli.lines import report_text
 from taskline_client.cli.text import (
     clock_text,
@@ -33,8 +35,8 @@ COLOURS = {
 }
 _BAR_WIDTH = 24
 _LINES_PER_TASK = 3
-# Below the tasks: how many there are besides, and the cursor's line.
-_LINES_BESIDES = 2
+# Below the tasks: how many there are besides, an empty line, and the cursor's.
+_LINES_BESIDES = 3
 
 
 class LiveBoard:
@@ -82,6 +84,13 @@ class LiveBoard:
             case Snapshot(gap=True):
                 self._say(f"{task.id} log lines and outputs may be missing here")
 
+    def tell(self, message: str) -> None:
+        """Above the bars: they would cover what is written beside them on the same terminal."""
+        if sys.stderr.isatty():
+            self._say(f"taskline: {message}")
+        else:
+            tell(message)
+
     def _say(self, text: str) -> None:
         # Never as markup: it comes from tasks.
         self._console.print(Text(on_one_line(text)))
@@ -105,7 +114,8 @@ class LiveBoard:
             states = Counter(task.state for task in rest)
             text = ", ".join(f"{count} {state}" for state, count in states.items())
             shown.append(Text(f"and {counted(len(rest), 'more task')}: {text}", style="dim"))
-        return Group(*shown)
+        # Where the terminal shows ^C: at the end of a full line that would move all the others.
+        return Group(*shown, Text()) if shown else Group()
 
 
 def block(task: Watched) -> RenderableType:

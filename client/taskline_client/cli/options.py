@@ -211,7 +211,7 @@ def new_task(
             instant,
             "--schedule-time",
             metavar="TIME",
-            help="Not before this time: 2026-01-31T10:00:00Z.",
+            help="Not before this time: 2026-01-31T10:00:00Z, or without Z in your time zone.",
         ),
     ] = None,
     delay: Annotated[

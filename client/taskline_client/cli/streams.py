@@ -1,6 +1,7 @@
-"""The two outputs of the program: any text can be written, and a reader may leave."""
+"""The two outputs of the program: any text can be written, a reader may leave, a disk be full."""
 
 import codecs
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import NoReturn
 # What a shell reports of a program that was told by a signal that its reader left.
 _READER_LEFT = 128 + 13
 _USAGE = 2
+# EX_IOERR, where others have a code for it: it is no end of a task.
+_NOT_WRITTEN = 74
+_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _ESCAPE = "taskline.escape"
 
 
@@ -30,6 +34,11 @@ def safe_output() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         end_for_reader()
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        print(f"taskline: the output cannot be written: {error.strerror}", file=sys.stderr)
+        _end_without_output(_NOT_WRITTEN)
     except UnicodeEncodeError as error:
         # Outputs take any text: it came from the command line, in another encoding.
         print(f"taskline: {error.object!r} is not valid text", file=sys.stderr)
@@ -38,9 +47,13 @@ def safe_output() -> Iterator[None]:
 
 def end_for_reader() -> NoReturn:
     """Nobody reads what this prints any more: end as other programs do."""
+    _end_without_output(_READER_LEFT)
+
+
+def _end_without_output(code: int) -> NoReturn:
     # What is still in the buffer would be told of at the interpreter's end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(_READER_LEFT)
+    sys.exit(code)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -14,7 +14,6 @@ from taskline_client.cli.show import QUEUES, WORKERS, queue_row, worker_row
 from taskline_client.cli.tables import Column, Row, print_plain
 from taskline_client.cli.text import on_one_line, progress_text, share_text, span_text, time_text
 from taskline_client.errors import CallFailed
-from taskline_client.statistics import HistoryBucket
 from taskline_client.types import Task, TaskState
 
 _MOST_RUNNING = 100
@@ -112,10 +111,13 @@ def rates(seen: Look) -> str:
     what = "  ".join(
         f"{name} {per_second(name)}/s" for name in ("enqueued", "completed", "failed", "retried")
     )
-    last = next((b for b in reversed(history) if b.queue_time_p95 is not None), HistoryBucket())
-    lag = f"  queue_time_p95 {span_text(last.queue_time_p95)}" if last.queue_time_p95 else ""
-    took = f"  run_time_p95 {span_text(last.run_time_p95)}" if last.run_time_p95 else ""
-    return f"last {span_text(WINDOW)}: {what}{lag}{took}"
+    spans = "".join(
+        # Of the worst minute: percentiles of several cannot be put together.
+        f"  {name} up to {span_text(max(known))}"
+        for name in ("queue_time_p95", "run_time_p95")
+        if (known := [span for bucket in history if (span := getattr(bucket, name)) is not None])
+    )
+    return f"last {span_text(WINDOW)}: {what}{spans}"
 
 
 def running_row(task: Task, now: datetime) -> Row:

@@ -90,12 +90,15 @@ def _one_of(known: Iterable[Choice], text: str) -> Choice:
 
 
 def input_bytes(arguments: Sequence[str], json_input: str | None) -> bytes | None:
-    """The input as JSON text; given whole it keeps its bytes. None if there is none."""
+    """The input as JSON text, of values just as they were written. None if there is none."""
     if arguments == ["-"] and json_input is None:
         arguments, json_input = (), "-"
     if json_input is None:
-        values = {key: _value(text) for key, text in pairs(arguments).items()}
-        return json.dumps(values, ensure_ascii=False).encode() if values else None
+        members = [
+            f"{_as_json(key)}: {text if _is_json(text) else _as_json(text)}"
+            for key, text in pairs(arguments).items()
+        ]
+        return f"{{{', '.join(members)}}}".encode() if members else None
     if arguments:
         raise typer.BadParameter("give either KEY=VALUE arguments or --json, not both")
     text = _read(json_input)
@@ -115,8 +118,8 @@ def quoted_as_text(arguments: Sequence[str], key: str) -> str:
     """
     for argument in arguments:
         name, _, text = argument.partition("=")
-        if name == key and not isinstance(_value(text), str):
-            return shlex.quote(f"{name}={json.dumps(text, ensure_ascii=False)}")
+        if name == key and _is_json(text) and not isinstance(json.loads(text), str):
+            return shlex.quote(f"{name}={_as_json(text)}")
     return ""
 
 
@@ -147,11 +150,16 @@ def _pair(option: str) -> tuple[str, str]:
     return key, value
 
 
-def _value(text: str) -> Any:
+def _is_json(text: str) -> bool:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        return text
+        return False
+    return True
+
+
+def _as_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,8 +1,9 @@
 """Turns what a task returned into the JSON that is kept: exactly, or not at all."""
 
+from inspect import formatannotation
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from taskline_service.tasks.culprit import Culprit, find_culprit, find_unwritable_key, type_name
@@ -67,7 +68,14 @@ class ResultWriter:
 
     def read(self, json: bytes) -> Any:
         """The value from its JSON; raises ValueError if it is of another type."""
-        return self._adapter.validate_json(json)
+        try:
+            return self._adapter.validate_json(json)
+        except ValidationError as error:
+            # Not chained: what pydantic says contains the value.
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise ValueError(
+            "; ".join(f"{'.'.join(map(str, ('result', *d['loc'])))}: {d['type']}" for d in details)
+        )
 
     def _dump(self, value: Any, root: str) -> bytes:
         try:
@@ -92,7 +100,11 @@ class ResultWriter:
             find_culprit(value, root, self._hint)
             or self._misfit_when_written_anyway(value, root)
             or find_culprit(value, root, Any)
-            or Culprit(root, type_name(value), f"cannot be written ({type_name(error)})")
+            or Culprit(
+                root,
+                type_name(value),
+                f"cannot be written as {formatannotation(self._hint)} ({type_name(error)})",
+            )
         )
 
     def _misfit_when_written_anyway(self, value: Any, root: str) -> Culprit | None:

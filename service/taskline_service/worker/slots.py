@@ -13,6 +13,9 @@ from contextlib import asynccontextmanager
 # So many waiting tasks of a worker still let others of their types begin. One that waits
 # takes memory, and a thread if it is a plain function.
 MOST_WAITING = 1000
+# And so many in child processes, which take some 50 MB each: as many as there are slots, and
+# up to these where nothing else goes on.
+MOST_WAITING_IN_PROCESSES = 20
 
 
 class Slots:
@@ -32,9 +35,23 @@ class Slots:
         return self._count - self._at_work - len(self._coming_back)
 
     @property
+    def room(self) -> int:
+        """How many tasks may begin now."""
+        return min(self.free, 1) if self._stands_still else self.free
+
+    @property
     def held_back(self) -> frozenset[str]:
         """Task types of which so many wait that no more should begin."""
-        limits = {False: MOST_WAITING, True: self._count}
+        processes = max(self._count, MOST_WAITING_IN_PROCESSES)
+        return self._too_many(processes if self._stands_still else self._count)
+
+    @property
+    def _stands_still(self) -> bool:
+        """Whether what waits may be waiting for just what is held back: one by one they begin."""
+        return self._at_work == 0 and bool(self._too_many(self._count))
+
+    def _too_many(self, most_in_processes: int) -> frozenset[str]:
+        limits = {False: MOST_WAITING, True: most_in_processes}
         return frozenset(
             task_type
             for in_process, waiting in self._waiting.items()

@@ -234,14 +234,14 @@ class Worker:
             self._awake.clear()
             held_back = self._slots.held_back
             types = [name for name in self._task_types if name not in held_back]
-            if self._slots.free <= 0 or not types:
+            if self._slots.room <= 0 or not types:
                 await self._awake.wait()
                 continue
             until_look = look_at - time.monotonic()
             if until_look > 0 and not self._rounds.promising(types):
                 await self._sleep(until_look)
                 continue
-            wanted = min(self._slots.free, CLAIMS_PER_CALL)
+            wanted = min(self._slots.room, CLAIMS_PER_CALL)
             # At once: what waits now, and goes on meanwhile, must not take them too.
             self._slots.take(wanted)
             claims: list[Claim] = []

@@ -189,6 +189,11 @@ def test_what_does_not_fit_is_refused_with_place_and_type(
     assert refused(hint, value) == (path, python_type)
 
 
+def test_a_value_of_another_type_is_refused_with_the_declared_one() -> None:
+    with pytest.raises(ResultNotSerializable, match=r"of type tuple: cannot be .* as list\[int\]"):
+        returning(list[int]).dump_result((1, 2))
+
+
 def test_a_missing_member_is_named() -> None:
     with pytest.raises(ResultNotSerializable, match=r"result of type dict: \.x: required"):
         returning(Row).dump_result({})
