@@ -102,6 +102,7 @@ class Redis:
         """Close the connection; whatever waits for an answer fails."""
         if self._connecting is not None:
             self._connecting.cancel()
+            await asyncio.wait([self._connecting])  # what it had opened is closed then
         if self._connection is not None:
             self._connection.abort()
             await self._connection.closed

@@ -55,13 +55,15 @@ class Route:
         asked = [connection.send(b"EXISTS", home), connection.send(b"CLUSTER", b"SLOTS")]
         try:
             found, slots = await asyncio.gather(*asked, return_exceptions=True)
-        except BaseException:
+        except asyncio.CancelledError:
             connection.abort()
+            await connection.closed
             raise
         if isinstance(slots, list):  # else it is no cluster, or will not tell
             self._learn(slots)
         if isinstance(found, Moved):
             connection.abort()
+            await connection.closed
             self.follow(found)
             return False
         if isinstance(found, StoreUnavailable) and not connection.alive:
