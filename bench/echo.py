@@ -15,6 +15,7 @@ import uvloop
 
 from bench.figures import Figures, Size, alone, percentile
 from bench.load import rate, times_ms
+from bench.progress import PAUSE_S
 from bench.serving import ROOT
 from bench.workload import batch, request
 from taskline.v1 import task_pb2
@@ -68,9 +69,11 @@ async def measure(size: Size) -> Figures:
 
         await rate(200, one, in_flight=10)
         alone = await times_ms(500, one)
+        rested = await times_ms(20, one, pause=PAUSE_S)
         return {
             "echo: 1 in flight, p50, ms": percentile(alone, 0.5),
             "echo: 1 in flight, p99, ms": percentile(alone, 0.99),
+            "echo: after a pause, p50, ms": percentile(rested, 0.5),
             "echo: 1 in flight, /s": 1000 * len(alone) / sum(alone),
             "echo: 100 in flight, /s": await rate(count, one, in_flight=100),
             "echo: batches of 100, 4 in flight, tasks/s": 100

@@ -22,10 +22,15 @@ async def rate(count: int, call: Call, *, in_flight: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def times_ms(count: int, call: Call) -> list[float]:
-    """How long each of them takes to one caller who makes them one after the other."""
+async def times_ms(count: int, call: Call, *, pause: float = 0) -> list[float]:
+    """How long each of them takes to one caller who makes them one after the other.
+
+    With a `pause` in seconds before each, everything on its way has to wake up first.
+    """
     times = list[float]()
     for number in range(count):
+        if pause:
+            await asyncio.sleep(pause)
         began = time.perf_counter()
         await call(number)
         times.append((time.perf_counter() - began) * 1000)

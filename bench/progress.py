@@ -10,14 +10,17 @@ from bench.serving import Serving
 from bench.workload import REPORTING
 from taskline.v1 import task_service_pb2 as pb
 
+# Longer than the span in which a watcher gets the latest report alone.
+PAUSE_S = 0.15
+
 
 async def measure(size: Size) -> Figures:
     """Milliseconds from a report to the watcher."""
-    reports, pause = (30, 0.15) if size.quick else (80, 0.15)
+    reports = 30 if size.quick else 80
     delays = list[float]()
     async with Serving.start() as serving:
         message = pb.EnqueueRequest(task_type=REPORTING)
-        message.input.json_bytes = b'{"reports":%d,"pause":%f}' % (reports, pause)
+        message.input.json_bytes = b'{"reports":%d,"pause":%f}' % (reports, PAUSE_S)
         async for event in serving.stub.Run(pb.RunRequest(enqueue=message)):
             now = time.time()
             if event.HasField("progress"):
