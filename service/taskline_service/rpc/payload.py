@@ -52,8 +52,8 @@ def json_bytes_to_payload(
 ) -> pb.Payload | None:
     """A stored value in the form that the caller asked for.
 
-    What a protobuf value cannot hold (more than 30 levels, integers beyond the range of
-    a double) comes as `json_bytes`, whatever was asked for.
+    What a protobuf value cannot hold (more than 30 levels, a number with a fraction or an
+    exponent beyond the range of a double) comes as `json_bytes`, whatever was asked for.
 
     Args:
         data: JSON text.
