@@ -2,6 +2,7 @@
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service.errors import PageTokenInvalid
 from taskline_service.offload import off_loop
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import task_to_pb, timestamp
@@ -25,16 +26,18 @@ async def list_task_events(
     """
     task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
     count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
-    of, after = f"events of {task_id}", 0
+    of, after, uid = f"events of {task_id}", 0, ""
     if request.page_token:
-        (position,) = tokens.page_position(request.page_token, of, (int,))
-        after = int(position)
+        position, begun = tokens.page_position(request.page_token, of, (int, str))
+        after, uid = int(position), str(begun)
     story = await store.story(task_id, after=after, count=count)
+    if uid and story.task.spec.uid != uid:
+        raise PageTokenInvalid("page_token: belongs to the events of an earlier task of this id")
     response = await off_loop(_weight(story), _page, story, form)
     told = len(response.events) - story.gap
     if story.more or told < len(story.events):
         after = response.events[-1].sequence if told else after
-        response.next_page_token = tokens.page_token(of, after)
+        response.next_page_token = tokens.page_token(of, after, story.task.spec.uid)
     return response
 
 
