@@ -9,6 +9,7 @@ from taskline_service.rpc.convert import task_to_pb, timestamp
 from taskline_service.rpc.enums import payload_format
 from taskline_service.rpc.event_convert import event_to_pb
 from taskline_service.rpc.fitting import that_fit
+from taskline_service.rpc.payload import to_translate
 from taskline_service.store import Emitted, End, TaskStore
 from taskline_service.store.story import Story
 
@@ -33,7 +34,7 @@ async def list_task_events(
     story = await store.story(task_id, after=after, count=count)
     if uid and story.task.spec.uid != uid:
         raise PageTokenInvalid("page_token: belongs to the events of an earlier task of this id")
-    response = await off_loop(_weight(story), _page, story, form)
+    response = await off_loop(to_translate(_weight(story), form), _page, story, form)
     told = len(response.events) - story.gap
     if story.more or told < len(story.events):
         after = response.events[-1].sequence if told else after
@@ -52,7 +53,7 @@ def _page(story: Story, form: task_pb2.PayloadFormat.ValueType) -> pb.ListTaskEv
 
 
 def _weight(story: Story) -> int:
-    """What there is to convert, in bytes."""
+    """Outputs and results, in bytes."""
     outputs = (e.change.data or b"" for e in story.events if isinstance(e.change, Emitted))
     results = (e.change.result or b"" for e in story.events if isinstance(e.change, End))
     return sum(map(len, (*outputs, *results)))

@@ -69,6 +69,11 @@ def json_bytes_to_payload(
     return _to_json(data, max_size)
 
 
+def to_translate(size: int, payload_format: pb.PayloadFormat.ValueType) -> int:
+    """How many of `size` bytes are work: none where they go out as they are."""
+    return 0 if payload_format in _AS_TEXT else size
+
+
 def _to_json(data: bytes, max_size: int) -> pb.Payload | None:
     if json_value.exceeds(data, max_size):
         return None

@@ -17,11 +17,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import names, telemetry
 from taskline_service.errors import InvalidInput
-from taskline_service.limits import (
-    MAX_ANSWERED_RESULT_BYTES,
-    MAX_WATCHES,
-    PayloadSizes,
-)
+from taskline_service.limits import MAX_WATCHES, PayloadSizes
 from taskline_service.offload import off_loop
 from taskline_service.rpc import downloading, fields, listing, statistics, tokens, waiting
 from taskline_service.rpc.answers import answer, checked_answer, refusal, task_of
@@ -34,8 +30,9 @@ from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.fitting import that_fit
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.rpc.payload import json_bytes_to_payload
+from taskline_service.rpc.payload import to_translate
 from taskline_service.rpc.places import Places
+from taskline_service.rpc.translating import ResultTranslation
 from taskline_service.rpc.watch_options import WatchOptions, options_of
 from taskline_service.rpc.watch_streams import WatchStreams
 from taskline_service.store import (
@@ -84,6 +81,7 @@ class TaskServicer(TaskServiceServicer):
         self._lifetime = lifetime
         self._sizes = sizes
         self._longest_wait = longest_wait
+        self._translation = ResultTranslation()
         self._streams = WatchStreams(store, hubs, lifetime)
         self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -172,9 +170,8 @@ class TaskServicer(TaskServiceServicer):
         full = is_full(request.view, default=task_pb2.TASK_VIEW_FULL)
         form = payload_format(request.payload_format)
         task = await self._store.get(fields.task_id(request.task_id), full=full)
-        message = await off_loop(
-            len(task.spec.input), task_to_pb, task, full=full, payload_format=form
-        )
+        size = to_translate(len(task.spec.input), form)
+        message = await off_loop(size, task_to_pb, task, full=full, payload_format=form)
         return pb.GetTaskResponse(task=message)
 
     async def GetResult(
@@ -197,13 +194,7 @@ class TaskServicer(TaskServiceServicer):
         elif task.state is TaskState.COMPLETED:
             if result is None:
                 raise downloading.expired(task)
-            payload = await off_loop(
-                len(result),
-                json_bytes_to_payload,
-                result,
-                form,
-                max_size=MAX_ANSWERED_RESULT_BYTES,
-            )
+            payload = await self._translation.of(task, result, form)
             if payload is not None:
                 response.result.CopyFrom(payload)
         elif task.error is not None:
@@ -249,7 +240,8 @@ class TaskServicer(TaskServiceServicer):
     ) -> pb.ListTasksResponse:
         query, count = listing.query_of(request)
         page = await self._store.list(query, count=count)
-        size = sum(len(task.spec.input) for task in page.tasks)
+        inputs = sum(len(task.spec.input) for task in page.tasks)
+        size = to_translate(inputs, request.payload_format)
         return await off_loop(size, listing.page_to_pb, request, query, page)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
