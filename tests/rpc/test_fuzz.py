@@ -56,8 +56,8 @@ KNOWN = "known"
 FORGED = [
     tokens.page_token("queues", "a"),
     *(tokens.page_token(of, "\ud800") for of in ("queues", "workers", "task types")),
-    tokens.page_token(f"events of {KNOWN}", 10**30),
-    tokens.page_token(f"events of {KNOWN}", -(10**30)),
+    tokens.page_token(f"events of {KNOWN}", 10**30, ""),
+    tokens.page_token(f"events of {KNOWN}", -(10**30), ""),
     tokens.page_token(repr(([], True, 0, 0)), 10**30, KNOWN),
     tokens.page_token(repr(([], True, 0, 0)), 5, "\ud800"),
     base64.urlsafe_b64encode(b"123456" + b"[" * 3_000).decode(),

@@ -260,3 +260,25 @@ async def test_unknown_tasks_and_foreign_tokens_are_refused(stack: Stack) -> Non
 
     assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
     assert foreign.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_pages_do_not_mix_the_stories_of_two_tasks_that_had_one_id(stack: Stack) -> None:
+    @stack.tasks.task("plain")
+    async def plain() -> None: ...
+
+    enqueue = pb.EnqueueRequest(
+        task_type="plain", task_id="a", conflict_policy=pb.CONFLICT_POLICY_REPLACE_TERMINAL
+    )
+    request = pb.ListTaskEventsRequest(task_id="a", page_size=1)
+    async with stack.worker():
+        await stack.stub.Enqueue(enqueue)
+        await stack.stub.GetResult(pb.GetResultRequest(task_id="a", wait=True))
+        request.page_token = (await stack.stub.ListTaskEvents(request)).next_page_token
+        await stack.stub.ListTaskEvents(request)
+        await stack.stub.Enqueue(enqueue)
+
+        with pytest.raises(grpc.aio.AioRpcError) as other:
+            await stack.stub.ListTaskEvents(request)
+
+    assert other.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "PAGE_TOKEN_INVALID" in str(other.value.trailing_metadata())

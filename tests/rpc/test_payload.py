@@ -88,6 +88,9 @@ def test_json_bytes_are_kept_byte_for_byte(document: Any) -> None:
         ("18446744073709551616", "18446744073709551616"),
         ("-9223372036854775809", "-9223372036854775809"),
         ("1" * 300, "1" * 300),
+        # Not even a double can approximate these.
+        ("1" * 310, "1" * 310),
+        ("-" + "1" * 5000, "-" + "1" * 5000),
         ("1e19", 1e19),
         ("-1e300", -1e300),
     ],
@@ -99,10 +102,15 @@ def test_an_integer_is_never_rounded_on_the_way_out(written: str, read: Any) -> 
     assert plain == [1e19, {"n": read}, 7]
 
 
-def test_an_integer_that_not_even_a_double_can_approximate_goes_out_as_text() -> None:
-    data = b"1" * 5000
-
+@pytest.mark.parametrize("data", [b"1e400", b"[0.5, -1e400]", b"[" * 5000, b"NaN", b"[1", b"\xff"])
+def test_what_a_protobuf_value_cannot_hold_goes_out_as_it_is_stored(data: bytes) -> None:
     assert out(data) == pb.Payload(json_bytes=data)
+
+
+def test_what_becomes_too_large_is_left_out_whatever_is_in_it() -> None:
+    data = b"[" + b"1" * 310 + b",1" * 1000 + b"]"
+
+    assert out(data, max_size=5000) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from taskline_service.execution.call import Ended, LeftBehind
 from taskline_service.execution.code import Code
 from taskline_service.execution.interrupting import Interrupted
 from taskline_service.forked import Contained
-from taskline_service.offload import LARGE_BYTES, off_loop
+from taskline_service.offload import LARGE_BYTES, in_thread, off_loop
 from taskline_service.tasks import is_large
 
 
@@ -52,5 +52,5 @@ async def function_of(code: Code) -> Callable[[], Any]:
 
 async def _returned(code: Code, value: Any) -> Ended:
     if is_large(value, LARGE_BYTES):
-        return await asyncio.to_thread(code.returned, value)
+        return await in_thread(code.returned, value)
     return code.returned(value)

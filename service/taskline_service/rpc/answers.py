@@ -42,7 +42,7 @@ def refusal(new: NewTask, outcome: Enqueued) -> TasklineError | None:
         )
     if outcome.status is EnqueueStatus.FULL:
         return QueueFull(
-            f"queue {spec.queue!r} has {outcome.limit} waiting tasks, as many as it may",
+            f"queue {spec.queue!r} may have {outcome.limit} waiting tasks, and no more",
             queue=spec.queue,
             limit=str(outcome.limit),
         )

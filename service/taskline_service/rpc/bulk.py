@@ -1,12 +1,13 @@
 """CancelTasks, RetryTasks and DeleteTasks: to all tasks that match, in bounded steps."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service.errors import InvalidInput
 from taskline_service.rpc.filtering import query_of_filter
-from taskline_service.store import TaskStore
+from taskline_service.store import TaskStore, answered_by
 from taskline_service.store.chunks import MOVES_PER_CALL
 from taskline_service.store.values import ListQuery
 from taskline_service.task import Task, TaskState
@@ -48,7 +49,8 @@ async def for_each_step(
 ) -> int:
     """Act on all tasks that were selected, a hundred at a time.
 
-    Tasks that are made meanwhile are left out, so that there is an end.
+    Tasks that are made meanwhile are left out, so that there is an end. A caller whose time is over
+    before that is not told that the store does not answer, once it has answered for the first step.
 
     Args:
         store: Where the tasks are.
@@ -57,13 +59,17 @@ async def for_each_step(
         changes: Whether it would change a task, as far as can be seen.
         validate_only: Count only.
     """
-    count = 0
-    async for step in _steps(store, query):
-        chosen = [task.id for task in step if changes(task)]
-        if validate_only:
-            count += len(chosen)
-        elif chosen:
-            count += await act(chosen)
+    count, first = 0, True
+    with ExitStack() as later_steps:
+        async for step in _steps(store, query):
+            chosen = [task.id for task in step if changes(task)]
+            if validate_only:
+                count += len(chosen)
+            elif chosen:
+                count += await act(chosen)
+            if first:
+                later_steps.enter_context(answered_by(None))
+            first = False
     return count
 
 

@@ -2,12 +2,14 @@
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline_service.errors import PageTokenInvalid
 from taskline_service.offload import off_loop
 from taskline_service.rpc import fields, tokens
 from taskline_service.rpc.convert import task_to_pb, timestamp
 from taskline_service.rpc.enums import payload_format
 from taskline_service.rpc.event_convert import event_to_pb
 from taskline_service.rpc.fitting import that_fit
+from taskline_service.rpc.payload import to_translate
 from taskline_service.store import Emitted, End, TaskStore
 from taskline_service.store.story import Story
 
@@ -25,16 +27,18 @@ async def list_task_events(
     """
     task_id, form = fields.task_id(request.task_id), payload_format(request.payload_format)
     count = fields.page_size(request.page_size, default=DEFAULT_PAGE_SIZE)
-    of, after = f"events of {task_id}", 0
+    of, after, uid = f"events of {task_id}", 0, ""
     if request.page_token:
-        (position,) = tokens.page_position(request.page_token, of, (int,))
-        after = int(position)
+        position, begun = tokens.page_position(request.page_token, of, (int, str))
+        after, uid = int(position), str(begun)
     story = await store.story(task_id, after=after, count=count)
-    response = await off_loop(_weight(story), _page, story, form)
+    if uid and story.task.spec.uid != uid:
+        raise PageTokenInvalid("page_token: belongs to the events of an earlier task of this id")
+    response = await off_loop(to_translate(_weight(story), form), _page, story, form)
     told = len(response.events) - story.gap
     if story.more or told < len(story.events):
         after = response.events[-1].sequence if told else after
-        response.next_page_token = tokens.page_token(of, after)
+        response.next_page_token = tokens.page_token(of, after, story.task.spec.uid)
     return response
 
 
@@ -49,7 +53,7 @@ def _page(story: Story, form: task_pb2.PayloadFormat.ValueType) -> pb.ListTaskEv
 
 
 def _weight(story: Story) -> int:
-    """What there is to convert, in bytes."""
+    """Outputs and results, in bytes."""
     outputs = (e.change.data or b"" for e in story.events if isinstance(e.change, Emitted))
     results = (e.change.result or b"" for e in story.events if isinstance(e.change, End))
     return sum(map(len, (*outputs, *results)))

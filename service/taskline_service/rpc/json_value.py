@@ -49,19 +49,30 @@ def fill_value(value: Value, data: bytes) -> None:
     Integers beyond 2^53-1 in magnitude are written as decimal strings.
 
     Raises:
-        NotRepresentable: More than 30 levels, a number beyond the range of a double, or
-            not JSON.
+        NotRepresentable: More than 30 levels, a number with a fraction or an exponent beyond
+            the range of a double, or not JSON.
     """
     try:
-        plain = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise NotRepresentable(str(error)) from error
-    try:
-        _fill(value, plain, MAX_VALUE_DEPTH)
+        _fill(value, _loads(data), MAX_VALUE_DEPTH)
     except _MayBeRoundedError:
         value.Clear()
-        plain = json.loads(data, parse_int=_int_or_digits, parse_float=_Double)
-        _fill(value, plain, MAX_VALUE_DEPTH)
+        _fill(value, _loads_exactly(data), MAX_VALUE_DEPTH)
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:  # perhaps for an integer beyond the range of a double
+        return _loads_exactly(data)
+
+
+def _loads_exactly(data: bytes) -> Any:
+    try:
+        return json.loads(
+            data, parse_int=_int_or_digits, parse_float=_Double, parse_constant=_Double
+        )
+    except (ValueError, RecursionError) as error:
+        raise NotRepresentable(str(error)) from error
 
 
 def canonical(data: bytes) -> bytes:
@@ -95,8 +106,8 @@ def exceeds(data: bytes, limit: int) -> bool:
     if 6 * len(data) <= limit:
         return False
     try:
-        pending = [orjson.loads(data)]
-    except orjson.JSONDecodeError:
+        pending = [_loads(data)]
+    except NotRepresentable:
         return False  # to be told by fill_value
     size = 0
     while pending and size <= limit:
@@ -164,8 +175,10 @@ def _fill(value: Value, plain: Any, levels: int) -> None:
         value.bool_value = plain
     elif plain is None:
         value.null_value = NULL_VALUE
-    elif kind is _Double:
+    elif kind is _Double and math.isfinite(plain):
         value.number_value = plain
+    elif kind is _Double:
+        raise NotRepresentable("holds a number beyond the range of a double")
     else:
         _fill_container(value, plain, levels - 1)
 

@@ -52,8 +52,8 @@ def json_bytes_to_payload(
 ) -> pb.Payload | None:
     """A stored value in the form that the caller asked for.
 
-    What a protobuf value cannot hold (more than 30 levels, integers beyond the range of
-    a double) comes as `json_bytes`, whatever was asked for.
+    What a protobuf value cannot hold (more than 30 levels, a number with a fraction or an
+    exponent beyond the range of a double) comes as `json_bytes`, whatever was asked for.
 
     Args:
         data: JSON text.
@@ -67,6 +67,11 @@ def json_bytes_to_payload(
     if payload_format in _AS_TEXT:
         return pb.Payload(json_bytes=data) if len(data) <= max_size else None
     return _to_json(data, max_size)
+
+
+def to_translate(size: int, payload_format: pb.PayloadFormat.ValueType) -> int:
+    """How many of `size` bytes are work: none where they go out as they are."""
+    return 0 if payload_format in _AS_TEXT else size
 
 
 def _to_json(data: bytes, max_size: int) -> pb.Payload | None:

@@ -10,21 +10,17 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline.v1.task_service_pb2_grpc import TaskServiceServicer
 from taskline_service import names, telemetry
 from taskline_service.errors import InvalidInput
-from taskline_service.limits import (
-    MAX_ANSWERED_RESULT_BYTES,
-    MAX_WATCHES,
-    PayloadSizes,
-)
+from taskline_service.limits import MAX_WATCHES, PayloadSizes
 from taskline_service.offload import off_loop
 from taskline_service.rpc import downloading, fields, listing, statistics, tokens, waiting
-from taskline_service.rpc.answers import answer, checked_answer, task_of
+from taskline_service.rpc.answers import answer, checked_answer, refusal, task_of
 from taskline_service.rpc.batching import batch_enqueue
 from taskline_service.rpc.catalog import TaskCatalog
 from taskline_service.rpc.convert import error_to_pb, task_to_pb, task_type_to_pb
@@ -34,11 +30,19 @@ from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.fitting import that_fit
 from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
-from taskline_service.rpc.payload import json_bytes_to_payload
+from taskline_service.rpc.payload import to_translate
 from taskline_service.rpc.places import Places
+from taskline_service.rpc.translating import ResultTranslation
 from taskline_service.rpc.watch_options import WatchOptions, options_of
 from taskline_service.rpc.watch_streams import WatchStreams
-from taskline_service.store import ByPartition, EventHubs, Folding, TaskStore, answered_by
+from taskline_service.store import (
+    ByPartition,
+    EventHubs,
+    Folding,
+    TaskStore,
+    answered_by,
+    before_patience_ends,
+)
 from taskline_service.store.values import Enqueued, NewTask
 from taskline_service.task import Task, TaskState
 
@@ -52,6 +56,8 @@ else:
     Context = Any
 
 TYPES_PER_PAGE = 100
+
+_Enqueuing: TypeAlias = "asyncio.Task[tuple[NewTask, Enqueued]]"
 
 
 class TaskServicer(TaskServiceServicer):
@@ -75,6 +81,7 @@ class TaskServicer(TaskServiceServicer):
         self._lifetime = lifetime
         self._sizes = sizes
         self._longest_wait = longest_wait
+        self._translation = ResultTranslation()
         self._streams = WatchStreams(store, hubs, lifetime)
         self._watches = Places(MAX_WATCHES)
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -104,8 +111,13 @@ class TaskServicer(TaskServiceServicer):
         options = WatchOptions(payload_format=payload_format(request.payload_format))
         new = await new_task(request.enqueue, self._catalog, self._sizes.max_input)
 
+        enqueuing: _Enqueuing | None = None
+
         async def begin() -> Task:
-            return await task_of(self._store, *await self._enqueue(new))
+            nonlocal enqueuing
+            enqueuing = self._enqueue_anyway(new)
+            outcome = await before_patience_ends(asyncio.shield(enqueuing))
+            return await task_of(self._store, *outcome)
 
         stream = self._streams.of_task(new.spec.id, options)
         try:
@@ -114,8 +126,8 @@ class TaskServicer(TaskServiceServicer):
                     async for event in events:
                         yield event
         except (asyncio.CancelledError, GeneratorExit):
-            if request.cancel_on_disconnect and not stream.ended:
-                self._cancel_later(new.spec.id)
+            if request.cancel_on_disconnect and enqueuing and not stream.ended:
+                self._cancel_later(enqueuing)
             raise
 
     async def _enqueue(self, new: NewTask) -> tuple[NewTask, Enqueued]:
@@ -128,14 +140,24 @@ class TaskServicer(TaskServiceServicer):
                 outcome = await self._folding.of(spec.id).enqueue(new)
         return new, outcome
 
-    def _cancel_later(self, task_id: str) -> None:
+    def _enqueue_anyway(self, new: NewTask) -> _Enqueuing:
+        """Go on also when the call is over: only then it is known whose task has the id."""
+        with answered_by(None):
+            enqueuing = asyncio.create_task(self._enqueue(new))
+        enqueuing.add_done_callback(_heed)
+        return enqueuing
+
+    def _cancel_later(self, enqueuing: _Enqueuing) -> None:
         # The call is over and cancelled: what it still has to do runs by itself.
         with answered_by(None):
-            cancelling = asyncio.create_task(
-                self._store.cancel(task_id, reason="the call that ran the task was ended")
-            )
+            cancelling = asyncio.create_task(self._cancel_accepted(enqueuing))
         self._cancelling.add(cancelling)
         cancelling.add_done_callback(self._after_cancelling)
+
+    async def _cancel_accepted(self, enqueuing: _Enqueuing) -> None:
+        new, outcome = await enqueuing
+        if refusal(new, outcome) is None:
+            await self._store.cancel(new.spec.id, reason="the call that ran the task was ended")
 
     def _after_cancelling(self, cancelling: asyncio.Task[None]) -> None:
         self._cancelling.discard(cancelling)
@@ -148,9 +170,8 @@ class TaskServicer(TaskServiceServicer):
         full = is_full(request.view, default=task_pb2.TASK_VIEW_FULL)
         form = payload_format(request.payload_format)
         task = await self._store.get(fields.task_id(request.task_id), full=full)
-        message = await off_loop(
-            len(task.spec.input), task_to_pb, task, full=full, payload_format=form
-        )
+        size = to_translate(len(task.spec.input), form)
+        message = await off_loop(size, task_to_pb, task, full=full, payload_format=form)
         return pb.GetTaskResponse(task=message)
 
     async def GetResult(
@@ -173,13 +194,7 @@ class TaskServicer(TaskServiceServicer):
         elif task.state is TaskState.COMPLETED:
             if result is None:
                 raise downloading.expired(task)
-            payload = await off_loop(
-                len(result),
-                json_bytes_to_payload,
-                result,
-                form,
-                max_size=MAX_ANSWERED_RESULT_BYTES,
-            )
+            payload = await self._translation.of(task, result, form)
             if payload is not None:
                 response.result.CopyFrom(payload)
         elif task.error is not None:
@@ -225,7 +240,8 @@ class TaskServicer(TaskServiceServicer):
     ) -> pb.ListTasksResponse:
         query, count = listing.query_of(request)
         page = await self._store.list(query, count=count)
-        size = sum(len(task.spec.input) for task in page.tasks)
+        inputs = sum(len(task.spec.input) for task in page.tasks)
+        size = to_translate(inputs, request.payload_format)
         return await off_loop(size, listing.page_to_pb, request, query, page)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
@@ -274,3 +290,9 @@ def _tell_of_result(task: Task) -> None:
     if trace_id := telemetry.trace_id_of(task.spec.trace):
         about["trace_id"] = trace_id
     log.info("task %s: GetResult: %s", task.id, task.state, extra=about)
+
+
+def _heed(enqueuing: _Enqueuing) -> None:
+    """Nobody may be there any more to be told of an error."""
+    if not enqueuing.cancelled():
+        enqueuing.exception()

@@ -10,6 +10,7 @@ from taskline_service.errors import TaskNotFound
 from taskline_service.offload import off_loop
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
+from taskline_service.rpc.payload import to_translate
 from taskline_service.store import Emitted, End, Event, Logged, TaskStore
 from taskline_service.task import Task
 
@@ -86,7 +87,8 @@ class EventMessages:
             whole, result = task, None
         end = end_of(whole, result)
         event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
-        return await off_loop(len(result or b""), event_to_pb, event, payload_format)
+        size = to_translate(len(result or b""), payload_format)
+        return await off_loop(size, event_to_pb, event, payload_format)
 
     async def _read_once(self, key: _Key, event: Event, payload_format: _Format) -> pb.TaskEvent:
         reading = self._reading.get(key)
@@ -121,6 +123,7 @@ class EventMessages:
                 same = task is not None and task.create_us <= event.event_us
                 raise NoLongerKept(task if same else None)
             event, size = replace(event, change=Emitted(output)), len(output)
+        size = to_translate(size, payload_format)
         return await off_loop(size, event_to_pb, event, payload_format)
 
     async def _with_outcome(self, event: Event) -> Event:

@@ -25,7 +25,7 @@ from taskline_service.store.partitioned import (
     directory_of,
     opened,
 )
-from taskline_service.store.redis import Redis, Subscription, answered_by
+from taskline_service.store.redis import Redis, Subscription, answered_by, before_patience_ends
 from taskline_service.store.scripted import new_call
 from taskline_service.store.store import TaskStore
 
@@ -56,6 +56,7 @@ __all__ = [
     "WrongPartitions",
     "answered_by",
     "at_once",
+    "before_patience_ends",
     "check_partitions",
     "directory_of",
     "new_call",

@@ -23,6 +23,8 @@ from taskline_service.errors import (
 from taskline_service.store.address import RedisAddress
 
 CONNECT_TIMEOUT_S = 2.0
+# A link that takes less is as good as none. What is large is given time to pass one like this.
+_SLOWEST_BYTES_PER_S = 1024 * 1024
 
 # Errors that pass by themselves, by the first word of the answer: the server is loading, or
 # busy, or its disk is full,
@@ -88,22 +90,24 @@ def error_from(reply: Exception) -> TasklineError:
 class Connection(asyncio.Protocol):
     """Sends commands without waiting for the answers to earlier ones.
 
-    A server that owes an answer for longer than `reply_timeout` (seconds) counts as gone:
-    everything that waits fails with StoreUnavailable. What a failed call did is unknown.
+    A server that owes an answer and says nothing for longer than `reply_timeout` (seconds) counts
+    as gone: everything that waits fails with StoreUnavailable. What a failed call did is unknown.
+    It does not count as long as a command may still be on its way, or an answer arrives in parts.
     """
 
     def __init__(
         self, *, reply_timeout: float, on_push: Callable[[list[Any]], None] | None
     ) -> None:
         self._reader = hiredis.Reader()
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        # Each with when it was sent, and how long it may be on its way.
+        self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
         self._reply_timeout = reply_timeout
         self._on_push = on_push
         self._watchdog: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._opened_at = self._loop.time()
+        self._opened_at = self._heard_at = self._loop.time()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
@@ -172,10 +176,13 @@ class Connection(asyncio.Protocol):
         """
         return await self.send(*command)
 
-    def _write(self, *command: bytes | str) -> None:
+    def _write(self, *command: bytes | str) -> int:
+        """Returns how many bytes it has."""
         assert self._transport is not None
         # The stub of pack_command describes a tuple of one.
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]
+        self._transport.write(packed)
+        return len(packed)
 
     def send(self, *command: bytes | str) -> "asyncio.Future[Any]":
         """Send one command; the future gets its answer. Cancelling it forgets the answer only."""
@@ -183,10 +190,10 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.alive:
             future.set_exception(StoreUnavailable("the connection to the store is closed"))
             return future
-        self._waiting.append((future, self._loop.time()))
+        way = self._write(*command) / _SLOWEST_BYTES_PER_S
+        self._waiting.append((future, self._loop.time(), way))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._reply_timeout, self._check_oldest)
-        self._write(*command)
         return future
 
     def subscribe(self, *channels: bytes) -> None:
@@ -206,7 +213,9 @@ class Connection(asyncio.Protocol):
         self._watchdog = None
         if not self._waiting:
             return
-        left = self._waiting[0][1] + self._reply_timeout - self._loop.time()
+        # Those before it are answered: what is on its way is this one, and what comes behind it.
+        _, sent_at, way = self._waiting[0]
+        left = max(sent_at, self._heard_at) + way + self._reply_timeout - self._loop.time()
         if left <= 0:
             self.abort()
         else:
@@ -219,13 +228,14 @@ class Connection(asyncio.Protocol):
         forked.keep_from_copies(self._descriptor)
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             if self._on_push is not None and not self._waiting:
                 if isinstance(reply, list):
                     self._on_push(reply)
                 continue
-            future, _ = self._waiting.popleft()
+            future, *_ = self._waiting.popleft()
             if future.done():  # its caller was cancelled
                 continue
             if isinstance(reply, Exception):
@@ -238,7 +248,7 @@ class Connection(asyncio.Protocol):
         if self._watchdog is not None:
             self._watchdog.cancel()
         while self._waiting:
-            future, _ = self._waiting.popleft()
+            future, *_ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(StoreUnavailable("the connection to the store was lost"))
         if not self.closed.done():
