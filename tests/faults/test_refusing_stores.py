@@ -4,6 +4,7 @@ everything goes on by itself when the store does.
 
 import asyncio
 import contextlib
+import json
 import signal
 import tempfile
 import time
@@ -23,6 +24,7 @@ from taskline_service.store.connection import Connection
 from tests.census import all_keys
 from tests.faults.own_store import OwnStore
 from tests.faults.site import FULL, RECOVERY_S, UNAVAILABLE, Refusal, Site, rounds, until
+from tests.requirements.shell import taskline
 
 LEASE = timedelta(seconds=1)
 
@@ -60,6 +62,14 @@ async def a_full_disk(own: OwnStore) -> AsyncIterator[None]:
     await until(lambda: _refuses(own, b"MISCONF"), within=5)
     yield
     own.disk_full(False)
+
+
+@asynccontextmanager
+async def full_memory(own: OwnStore) -> AsyncIterator[None]:
+    """OOM: it takes nothing that needs more of it."""
+    await own.fill_memory()
+    yield
+    await own.free_memory()
 
 
 @asynccontextmanager
@@ -119,6 +129,34 @@ async def test_while_it_lasts_calls_are_refused_and_then_everything_goes_on(
         await site.ended(later.id)
 
     assert await site.lost() == 0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (full_memory, "out of memory"),
+        (a_full_disk, "MISCONF"),
+        (a_replica, "READONLY"),
+        (without_replicas, "NOREPLICAS"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_doctor_tells_that_the_store_takes_no_new_tasks_and_why(
+    site: Site, trouble: Trouble, why: str
+) -> None:
+    async with trouble(site.own):
+        before = await all_keys(site.direct.redis, site.direct.keys)
+        ill = await taskline(site.stack.address, "doctor", "-o", "json")
+        after = await all_keys(site.direct.redis, site.direct.keys)
+    await site.until_ready(True)
+    well = await taskline(site.stack.address, "doctor", "-o", "json")
+
+    (told,) = (check for check in json.loads(ill.out)["checks"] if check["check"] == "store_writes")
+    assert (told["level"], ill.code) == ("failed", 1)
+    assert why in told["found"] and told["fix"]
+    assert after == before
+    levels = {check["check"]: check["level"] for check in json.loads(well.out)["checks"]}
+    assert levels["store_writes"] == "ok"
 
 
 async def test_a_store_that_loads_its_data_refuses_calls_and_then_everything_goes_on() -> None:
