@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +18,9 @@ import pytest
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service import TaskContext
+from taskline_service.rpc import RpcServer
 from taskline_service.store import Directory, Redis
 from taskline_service.store.connection import Connection
 from tests.census import all_keys
@@ -129,6 +131,39 @@ async def test_while_it_lasts_calls_are_refused_and_then_everything_goes_on(
         await site.ended(later.id)
 
     assert await site.lost() == 0
+
+
+@pytest.mark.parametrize(
+    "trouble", [full_memory, a_full_disk, a_replica], ids=lambda trouble: trouble.__name__
+)
+async def test_a_server_with_tasks_of_its_own_starts_while_nothing_new_is_taken(
+    site: Site, trouble: Trouble
+) -> None:
+    """Task types are published later; until then there is much that it can do."""
+
+    @site.stack.tasks.task("work")
+    async def work() -> str:
+        return "done"
+
+    await site.enqueue("work", "before")
+    await site.until_ready(True)
+    async with AsyncExitStack() as exits:
+        async with trouble(site.own):
+            server = RpcServer(site.direct, site.own.address, site.stack.tasks)
+            async with asyncio.timeout(5):
+                port = await exits.enter_async_context(server.serving("127.0.0.1:0"))
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+            stub = TaskServiceStub(await exits.enter_async_context(channel))
+            known = await stub.GetTask(pb.GetTaskRequest(task_id="before"))
+            types = await Directory(site.direct.redis, site.direct.keys).types()
+        await until(lambda: _is_published(site, "work"), within=2 * RECOVERY_S)
+
+    assert known.task.state == task_pb2.Task.STATE_QUEUED
+    assert types == {}
+
+
+async def _is_published(site: Site, task_type: str) -> bool:
+    return task_type in await Directory(site.direct.redis, site.direct.keys).types()
 
 
 @pytest.mark.parametrize(
