@@ -68,6 +68,7 @@ def server_info_from(info: admin.GetServerInfoResponse) -> ServerInfo:
         store_persistence=info.store_persistence,
         store_eviction_policy=info.store_eviction_policy,
         store_latency=span(info.store_latency) if info.HasField("store_latency") else None,
+        store_refusal=info.store_refusal,
         max_input_size=info.max_input_size,
         max_result_size=info.max_result_size,
         max_wait=span(info.max_wait) if info.HasField("max_wait") else None,

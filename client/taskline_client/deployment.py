@@ -65,6 +65,8 @@ class ServerInfo:
     store_persistence: str = ""
     store_eviction_policy: str = ""
     store_latency: timedelta | None = None
+    # Why the store takes no new tasks now; empty if it takes them.
+    store_refusal: str = ""
     # Bytes.
     max_input_size: int = 0
     max_result_size: int = 0

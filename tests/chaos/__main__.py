@@ -19,7 +19,7 @@ from taskline_service.store import Keys, Redis, TaskStore, parse_redis_url
 from tests.chaos.clients import Clients
 from tests.chaos.deployment import NAMESPACE, deployed
 from tests.chaos.mischief import Mischief
-from tests.chaos.report import Run, summary, write_report
+from tests.chaos.report import Run, has_room, summary, write_report
 from tests.chaos.verdict import judge, quiescence
 
 QUIET_WITHIN_S = 180.0
@@ -74,6 +74,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--report", type=Path, help="a page to write the outcome into")
     options = parser.parse_args()
+    if options.report and not has_room(options.report):
+        # Before all the work, rather than after it.
+        parser.error(f"{options.report} has no place for an outcome, as docs/reliability.md has")
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
     outcome = asyncio.run(
         run(tasks=options.tasks, pills=options.pills, rate=options.rate, seed=seed)

@@ -52,6 +52,11 @@ def summary(run: Run) -> str:
     )
 
 
+def has_room(page: Path) -> bool:
+    """Whether it is a page with the two marks between which an outcome goes."""
+    return page.is_file() and all(mark in page.read_text("utf-8") for mark in (BEGIN, END))
+
+
 def write_report(page: Path, run: Run) -> None:
     """Put the outcome into a page, between the two marks that are there for it."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)

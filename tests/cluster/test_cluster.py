@@ -157,6 +157,23 @@ async def test_while_a_master_is_away_the_others_go_on_and_then_all_does(site: S
 
 
 @pytest.mark.usefixtures("steps")
+async def test_one_node_without_memory_is_told_as_a_store_that_takes_no_new_tasks(
+    site: Site,
+) -> None:
+    keys = site.store.partitions[2].keys
+    node = await site.cluster.owner(keys)
+    assert node is not None
+    well = await site.stack.admin.GetServerInfo(admin.GetServerInfoRequest())
+    await node.call("CONFIG", "SET", "maxmemory", "1")
+
+    ill = await site.stack.admin.GetServerInfo(admin.GetServerInfoRequest())
+
+    await node.call("CONFIG", "SET", "maxmemory", "0")
+    first = [await site.cluster.owner(part.keys) for part in site.store.partitions].index(node)
+    assert well.store_refusal == ""
+    assert ill.store_refusal == f"partition {first}: the store is out of memory"
+
+
 async def test_a_replica_that_takes_over_is_found(site: Site) -> None:
     keys = site.store.partitions[1].keys
     master = await site.cluster.owner(keys)

@@ -1,5 +1,7 @@
 import asyncio
+import functools
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -104,6 +106,30 @@ async def test_another_process_joins_the_running_store(tmp_path: Path, serve: Se
     url = await join(tmp_path)
 
     assert await command(url, "PING") == b"+PONG\r\n"
+
+
+async def test_a_store_whose_disk_is_full_can_be_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It lives through a write that its file may not take, as it does where the disk is full.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    spawn = functools.partial(asyncio.create_subprocess_exec, restore_signals=False)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spawn)
+    try:
+        async with EmbeddedStore.start(tmp_path) as store:
+            limit = (0, resource.RLIM_INFINITY)
+            resource.prlimit(server_pid(tmp_path), resource.RLIMIT_FSIZE, limit)
+            async with asyncio.timeout(10):
+                # It learns of it as it writes.
+                while not (await command(store.url, "SET", "k", "v")).startswith(b"-MISCONF"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            joined = await join(tmp_path)
+            ping = await command(joined, "PING")
+    finally:
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    assert joined == store.url
+    assert ping.startswith(b"-MISCONF")
 
 
 async def test_there_is_nothing_to_join_where_nobody_serves(tmp_path: Path) -> None:

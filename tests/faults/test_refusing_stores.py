@@ -4,11 +4,12 @@ everything goes on by itself when the store does.
 
 import asyncio
 import contextlib
+import json
 import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,12 +18,15 @@ import pytest
 
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
+from taskline.v1.task_service_pb2_grpc import TaskServiceStub
 from taskline_service import TaskContext
+from taskline_service.rpc import RpcServer
 from taskline_service.store import Directory, Redis
 from taskline_service.store.connection import Connection
 from tests.census import all_keys
 from tests.faults.own_store import OwnStore
 from tests.faults.site import FULL, RECOVERY_S, UNAVAILABLE, Refusal, Site, rounds, until
+from tests.requirements.shell import taskline
 
 LEASE = timedelta(seconds=1)
 
@@ -60,6 +64,14 @@ async def a_full_disk(own: OwnStore) -> AsyncIterator[None]:
     await until(lambda: _refuses(own, b"MISCONF"), within=5)
     yield
     own.disk_full(False)
+
+
+@asynccontextmanager
+async def full_memory(own: OwnStore) -> AsyncIterator[None]:
+    """OOM: it takes nothing that needs more of it."""
+    await own.fill_memory()
+    yield
+    await own.free_memory()
 
 
 @asynccontextmanager
@@ -119,6 +131,67 @@ async def test_while_it_lasts_calls_are_refused_and_then_everything_goes_on(
         await site.ended(later.id)
 
     assert await site.lost() == 0
+
+
+@pytest.mark.parametrize(
+    "trouble", [full_memory, a_full_disk, a_replica], ids=lambda trouble: trouble.__name__
+)
+async def test_a_server_with_tasks_of_its_own_starts_while_nothing_new_is_taken(
+    site: Site, trouble: Trouble
+) -> None:
+    """Task types are published later; until then there is much that it can do."""
+
+    @site.stack.tasks.task("work")
+    async def work() -> str:
+        return "done"
+
+    await site.enqueue("work", "before")
+    await site.until_ready(True)
+    async with AsyncExitStack() as exits:
+        async with trouble(site.own):
+            server = RpcServer(site.direct, site.own.address, site.stack.tasks)
+            async with asyncio.timeout(5):
+                port = await exits.enter_async_context(server.serving("127.0.0.1:0"))
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+            stub = TaskServiceStub(await exits.enter_async_context(channel))
+            known = await stub.GetTask(pb.GetTaskRequest(task_id="before"))
+            types = await Directory(site.direct.redis, site.direct.keys).types()
+        await until(lambda: _is_published(site, "work"), within=2 * RECOVERY_S)
+
+    assert known.task.state == task_pb2.Task.STATE_QUEUED
+    assert types == {}
+
+
+async def _is_published(site: Site, task_type: str) -> bool:
+    return task_type in await Directory(site.direct.redis, site.direct.keys).types()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (full_memory, "out of memory"),
+        (a_full_disk, "MISCONF"),
+        (a_replica, "READONLY"),
+        (without_replicas, "NOREPLICAS"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_doctor_tells_that_the_store_takes_no_new_tasks_and_why(
+    site: Site, trouble: Trouble, why: str
+) -> None:
+    async with trouble(site.own):
+        before = await all_keys(site.direct.redis, site.direct.keys)
+        ill = await taskline(site.stack.address, "doctor", "-o", "json")
+        after = await all_keys(site.direct.redis, site.direct.keys)
+    await site.until_ready(True)
+    well = await taskline(site.stack.address, "doctor", "-o", "json")
+
+    (told,) = (check for check in json.loads(ill.out)["checks"] if check["check"] == "store_writes")
+    assert (told["level"], ill.code) == ("failed", 1)
+    assert why in told["found"] and told["fix"]
+    assert after == before
+    levels = {check["check"]: check["level"] for check in json.loads(well.out)["checks"]}
+    assert levels["store_writes"] == "ok"
 
 
 async def test_a_store_that_loads_its_data_refuses_calls_and_then_everything_goes_on() -> None:

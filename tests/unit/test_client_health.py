@@ -74,6 +74,7 @@ def test_a_healthy_deployment_passes_every_check() -> None:
         (info(store_persistence="no"), "store_persistence", Level.WARNING),
         (info(store_persistence="off"), "store_persistence", Level.FAILED),
         (info(store_eviction_policy="allkeys-lru"), "store_eviction_policy", Level.FAILED),
+        (info(store_refusal="the store is out of memory"), "store_writes", Level.FAILED),
         (info(store_latency=timedelta(milliseconds=9)), "store_latency", Level.WARNING),
         (info(store_latency=timedelta(milliseconds=90)), "store_latency", Level.FAILED),
         ({"round_trip": timedelta(seconds=1)}, "round_trip", Level.WARNING),

@@ -46,6 +46,7 @@ def examine(seen: Look, *, client_version: str) -> Iterator[Finding]:
     yield _store_version(seen)
     yield _persistence(seen)
     yield _eviction(seen)
+    yield _store_writes(seen)
     yield _store_latency(seen)
     yield _round_trip(seen)
     yield _clock(seen)
@@ -154,6 +155,18 @@ def _eviction(seen: Look) -> Finding:
         "in the store: CONFIG SET maxmemory-policy noeviction; and in its configuration file",
         warn=False,
         fail=not safe,
+    )
+
+
+def _store_writes(seen: Look) -> Finding:
+    refusal = seen.info.store_refusal
+    return _graded(
+        "store_writes",
+        f"no new tasks are taken: {refusal}" if refusal else "the store takes new tasks",
+        "give the store what it lacks: memory (maxmemory), room on its disk (MISCONF), or its "
+        "role as the one that is written to (READONLY); Taskline goes on by itself then",
+        warn=False,
+        fail=bool(refusal),
     )
 
 

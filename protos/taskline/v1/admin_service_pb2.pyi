@@ -107,6 +107,7 @@ class GetServerInfoResponse(_message.Message):
     MAX_WAIT_FIELD_NUMBER: _builtins.int
     DEFAULT_RESULT_TTL_FIELD_NUMBER: _builtins.int
     RECORD_TTL_FIELD_NUMBER: _builtins.int
+    STORE_REFUSAL_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Taskline."""
     namespace: _builtins.str
@@ -125,6 +126,10 @@ class GetServerInfoResponse(_message.Message):
     """Largest input accepted, in bytes."""
     max_result_size: _builtins.int
     """Largest result kept, in bytes."""
+    store_refusal: _builtins.str
+    """Why the store takes no new tasks now, for people; for example "the store is
+    out of memory". Empty if it takes them.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When this server started."""
@@ -166,10 +171,11 @@ class GetServerInfoResponse(_message.Message):
         max_wait: _duration_pb2.Duration | None = ...,
         default_result_ttl: _duration_pb2.Duration | None = ...,
         record_ttl: _duration_pb2.Duration | None = ...,
+        store_refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_result_ttl", b"default_result_ttl", "max_wait", b"max_wait", "record_ttl", b"record_ttl", "start_time", b"start_time", "store_latency", b"store_latency", "store_time", b"store_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_result_ttl", b"default_result_ttl", "max_input_size", b"max_input_size", "max_result_size", b"max_result_size", "max_wait", b"max_wait", "namespace", b"namespace", "partitions", b"partitions", "record_ttl", b"record_ttl", "start_time", b"start_time", "store_eviction_policy", b"store_eviction_policy", "store_latency", b"store_latency", "store_persistence", b"store_persistence", "store_time", b"store_time", "store_version", b"store_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_result_ttl", b"default_result_ttl", "max_input_size", b"max_input_size", "max_result_size", b"max_result_size", "max_wait", b"max_wait", "namespace", b"namespace", "partitions", b"partitions", "record_ttl", b"record_ttl", "start_time", b"start_time", "store_eviction_policy", b"store_eviction_policy", "store_latency", b"store_latency", "store_persistence", b"store_persistence", "store_refusal", b"store_refusal", "store_time", b"store_time", "store_version", b"store_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ _LIMIT_S = 2.0
 class Readiness(Enum):
     """What a server said to PING."""
 
+    # It answers, if only that it takes no writes now, as on a full disk.
     READY = "ready"
     # It is reading its data, and will be ready.
     LOADING = "loading"
@@ -23,9 +24,9 @@ async def ping(socket: Path) -> Readiness:
             reply = await _ask(socket)
     except (OSError, TimeoutError):
         return Readiness.SILENT
-    if reply == b"+PONG\r\n":
-        return Readiness.READY
-    return Readiness.LOADING if reply.startswith(b"-LOADING") else Readiness.SILENT
+    if reply.startswith(b"-LOADING"):
+        return Readiness.LOADING
+    return Readiness.READY if reply else Readiness.SILENT
 
 
 async def _ask(socket: Path) -> bytes:

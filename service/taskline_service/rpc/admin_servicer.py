@@ -69,6 +69,7 @@ class AdminServicer(AdminServiceServicer):
             max_wait=duration(self._longest_wait),
             default_result_ttl=duration(self._store.result_ttl),
             record_ttl=duration(self._store.record_ttl),
+            store_refusal=await self._directory.refusal(),
         )
 
     async def ListQueues(

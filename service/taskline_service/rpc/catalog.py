@@ -4,7 +4,13 @@ import asyncio
 import difflib
 import logging
 
-from taskline_service.errors import FieldViolation, TasklineError, TaskTypeNotFound
+from taskline_service.errors import (
+    FieldViolation,
+    StoreFull,
+    StoreUnavailable,
+    TasklineError,
+    TaskTypeNotFound,
+)
 from taskline_service.store import Directory
 from taskline_service.store.damage import UNREADABLE
 from taskline_service.tasks import (
@@ -49,7 +55,7 @@ class TaskCatalog:
         self._published: dict[str, _Published] = {}
         self._refreshed_at = float("-inf")
         self._refreshing = asyncio.Lock()
-        self._first = asyncio.Event()
+        self._tried = asyncio.Event()
 
     async def run(self) -> None:
         """Publish our own types and keep up with those of others, until cancelled."""
@@ -57,17 +63,25 @@ class TaskCatalog:
         while True:
             try:
                 if unpublished:
-                    await self._directory.register_types(unpublished)
-                    unpublished = {}
+                    unpublished = await self._publish_own(unpublished)
                 await self.refresh()
-                self._first.set()
+                self._tried.set()
             except TasklineError as error:  # whatever it is, it may pass
                 log.warning("task types: %s", error)
             await asyncio.sleep(REFRESH_EVERY_S)
 
+    async def _publish_own(self, types: dict[str, bytes]) -> dict[str, bytes]:
+        """Returns what is left to be published: all of it, if the store takes nothing now."""
+        try:
+            await self._directory.register_types(types)
+        except (StoreFull, StoreUnavailable) as error:
+            log.warning("task types: not published yet: %s", error)
+            return types
+        return {}
+
     async def published(self) -> None:
-        """Wait until our own types are published and the others known."""
-        await self._first.wait()
+        """Wait until our own types are published, unless the store takes none, and others known."""
+        await self._tried.wait()
 
     async def refresh(self) -> None:
         """Read what is published now."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from taskline_service.errors import TooManyQueues
+from taskline_service.errors import StoreFull, StoreUnavailable, TooManyQueues
 from taskline_service.limits import MAX_PAUSED_QUEUES
 from taskline_service.store.chunks import WORKERS_PER_CALL
 from taskline_service.store.connection import StoreError
@@ -239,6 +239,15 @@ class Directory:
             StoreUnavailable: It is not taken now.
         """
         await self._redis.call(b"DEL", self._keys.prefix + b"nothing")
+
+    async def refusal(self) -> str:
+        """Why the store takes no new tasks now, as without memory or disk; "" if it takes them."""
+        try:
+            # Changes nothing either. What only takes memory away, as DEL, is never refused for it.
+            await self._redis.call(b"SETRANGE", self._keys.prefix + b"nothing", b"0", b"")
+        except (StoreFull, StoreUnavailable) as error:
+            return str(error)
+        return ""
 
     async def _fsync_policy(self) -> str:
         try:

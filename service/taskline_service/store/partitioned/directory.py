@@ -71,6 +71,11 @@ class PartitionedDirectory(Directory):
         if len(errors) == len(self._parts):
             raise errors[0]
 
+    async def refusal(self) -> str:
+        """Why the first partition that takes no new tasks now takes none; "" if all take them."""
+        refusals = enumerate(await at_once(part.refusal() for part in self._parts))
+        return next((f"partition {p}: {refusal}" for p, refusal in refusals if refusal), "")
+
     def _tell_who_is_away(self, errors: Mapping[int, BaseException]) -> None:
         for partition in self._away - errors.keys():
             log.info("partition %d takes writes again", partition)
