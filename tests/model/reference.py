@@ -224,7 +224,10 @@ class Reference:
             if task:
                 task.result, task.error = outcome["result"], None
                 ttl = outcome["result_ttl"]
-                self._end(task, "COMPLETED", None, max(args["record_ttl"], ttl))
+                record_ttl = args["record_ttl"]
+                if ttl >= record_ttl:
+                    record_ttl = ttl + min(record_ttl, 24 * 60 * MINUTE)
+                self._end(task, "COMPLETED", None, record_ttl)
                 task.kept_until = self.now + ttl
 
     def fail(self, args: Args, answer: Answer) -> None:

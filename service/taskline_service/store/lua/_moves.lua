@@ -2,6 +2,7 @@
 
 local MINUTE_US = 60000000
 local LOG_LENGTH = 100000
+local AFTER_RESULT = 86400000000
 
 local coming, going = {}, {}
 
@@ -119,9 +120,14 @@ local function end_event(task, state, result_expire, record_expire)
 end
 
 -- The last move of a task: it keeps its result for `result_ttl` (if it has one) and its
--- record for args.record_ttl, never shorter than the result.
+-- record for args.record_ttl; if the result would not go before that, for a while after it, so that it
+-- can be told that there was one.
 local function finish(task, state, own, result_ttl, ...)
-  local record_expire = now + math.max(args.record_ttl, result_ttl or 0)
+  local record_ttl = args.record_ttl
+  if result_ttl and result_ttl >= record_ttl then
+    record_ttl = result_ttl + math.min(record_ttl, AFTER_RESULT)
+  end
+  local record_expire = now + record_ttl
   local result_expire = result_ttl and now + result_ttl
   local event = end_event(task, state, result_expire, record_expire)
   if result_expire then
