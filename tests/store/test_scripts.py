@@ -8,7 +8,7 @@ import pytest
 
 from taskline_service.store import StoreError, TaskStore
 from taskline_service.store.records import pack
-from taskline_service.store.scripts import SCRIPTS, edges_in_lua, prelude, terminal_in_lua
+from taskline_service.store.scripts import SCRIPTS, edges_in_lua, terminal_in_lua, with_shared
 from taskline_service.store.values import Completion, Verdict
 from taskline_service.task import EDGES, TERMINAL_STATES, TaskState
 from tests.store.making import claim_one, enqueue
@@ -80,7 +80,8 @@ async def test_a_move_is_made_if_there_is_an_edge_and_refused_if_not(
     task = store.keys.prefix + b"t:a"
     started = (b"at", b"1", b"no", b"n", b"wo", b"w", b"sa", b"1", b"ss", b"1")
     await store.redis.call(b"HSET", task, b"st", state, *started)
-    move = prelude() + "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
+    body = "move(load('a'), args.to, { kind = 'state', state = args.to }); publish()"
+    move = with_shared("a test's", body)
     command = (b"EVAL", move, b"1", store.keys.prefix, pack({"to": to.value}))
 
     if to in EDGES[state]:

@@ -6,12 +6,13 @@ from importlib.resources import files
 from typing import Self
 
 from taskline_service.store.fields import numbers_in_lua
+from taskline_service.store.linking import linked
 from taskline_service.task import EDGES, TERMINAL_STATES
 
 _LUA = files("taskline_service.store") / "lua"
-# What every script has before it, in this order.
+# What every script can have before it, in this order.
 _SHARED = ("_prelude", "_soundness", "_statistics", "_history", "_moves")
-# What some have besides: those that read tasks, and those that check or mend a store.
+# What some can have besides: those that read tasks, and those that check or mend a store.
 _SHARED_BY_SOME = {
     "_reading": frozenset({"contents", "events", "get", "list"}),
     "_facts": frozenset({"inspect", "mend"}),
@@ -45,23 +46,19 @@ def terminal_in_lua() -> str:
     return f"local TERMINAL = {{ {', '.join(f'{s} = true' for s in sorted(TERMINAL_STATES))} }}\n"
 
 
-def prelude() -> str:
-    """What every script has before it."""
-    return edges_in_lua() + terminal_in_lua() + numbers_in_lua() + "".join(map(_read, _SHARED))
+def with_shared(name: str, body: str) -> str:
+    """A script of this name, and before it what it needs of what scripts share."""
+    some = (part for part, users in _SHARED_BY_SOME.items() if name in users)
+    tables = edges_in_lua(), terminal_in_lua(), numbers_in_lua()
+    return linked(body, [*tables, *map(_read, (*_SHARED, *some))])
 
 
 def _read(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text("utf-8")
 
 
-def _load(name: str) -> Script:
-    shared = (_read(part) for part, users in _SHARED_BY_SOME.items() if name in users)
-    source = prelude() + "".join(shared) + _read(name)
-    return Script.of(source)
-
-
 SCRIPTS = {
-    name: _load(name)
+    name: Script.of(with_shared(name, _read(name)))
     for name in sorted(entry.name.removesuffix(".lua") for entry in _LUA.iterdir())
     if not name.startswith("_")
 }
