@@ -1,7 +1,7 @@
 """Puts before a script what it needs of the shared ones, and nothing else. Pure.
 
-A script is run from its first line each time it is called, and whatever it defines is made anew: all
-that the scripts share takes longer to make than most of them take for what they do.
+A script is run from its first line each time it is called, and whatever it defines is made anew:
+all that the scripts share takes longer to make than most of them take for what they do.
 """
 
 import re
@@ -24,9 +24,9 @@ class _Definition:
 
 
 def linked(body: str, shared: Sequence[str]) -> str:
-    """A script, and before it those definitions of the shared texts that it needs, in their order."""
+    """A script, and before it the definitions of the shared texts that it needs, in order."""
     definitions = [one for text in shared for one in _definitions(text)]
-    needed, left = set[str](), {*_names_in(body)}
+    needed, left = frozenset[str](), _names_in(body)
     while left:
         needed |= left
         used = [one.uses for one in definitions if one.names & left]
