@@ -156,7 +156,6 @@ async def test_while_a_master_is_away_the_others_go_on_and_then_all_does(site: S
     assert heard.keys() == {*others, *ids}
 
 
-@pytest.mark.usefixtures("steps")
 async def test_one_node_without_memory_is_told_as_a_store_that_takes_no_new_tasks(
     site: Site,
 ) -> None:
@@ -174,6 +173,7 @@ async def test_one_node_without_memory_is_told_as_a_store_that_takes_no_new_task
     assert ill.store_refusal == f"partition {first}: the store is out of memory"
 
 
+@pytest.mark.usefixtures("steps")
 async def test_a_replica_that_takes_over_is_found(site: Site) -> None:
     keys = site.store.partitions[1].keys
     master = await site.cluster.owner(keys)

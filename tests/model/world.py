@@ -50,7 +50,7 @@ def scripts_get_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let scripts take the time from their arguments instead of asking Redis."""
     monkeypatch.setattr("taskline_service.store.due.MAX_SPARED", _MAX_SPARED)
     for name, script in SCRIPTS.items():
-        assert script.source.count(_TIME) == 1
+        assert script.source.count(_TIME) <= 1  # not all need it
         monkeypatch.setitem(SCRIPTS, name, Script.of(script.source.replace(_TIME, _ARGS_TIME)))
 
 
