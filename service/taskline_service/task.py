@@ -166,6 +166,8 @@ class Task:
     error: TaskError | None = None
     input_size: int = 0
     result_size: int = 0
+    # Its result, if that is so short that it is kept with the rest, for as long as results are.
+    short_result: bytes | None = field(default=None, repr=False)
     attempt_history: tuple[Attempt, ...] = ()
 
     @property

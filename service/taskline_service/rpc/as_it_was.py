@@ -23,6 +23,7 @@ def as_it_was(task: Task, event: Event) -> Task:
         error=None,
         end_us=0,
         result_size=0,
+        short_result=None,
         result_expire_us=0,
         expire_us=0,
     )

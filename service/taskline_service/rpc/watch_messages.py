@@ -1,6 +1,7 @@
 """What watches say, all but their tokens, which are each stream's own."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TypeAlias
@@ -79,16 +80,21 @@ class EventMessages:
 
     async def end_of(self, task: Task, payload_format: _Format) -> pb.TaskEvent:
         """The end of a task that had ended before it was watched."""
-        try:
-            whole, result = await self._store.get_outcome(task.id)
-        except TaskNotFound:  # its record went meanwhile
-            whole, result = task, None
-        if whole.end_us != task.end_us:  # replaced meanwhile
-            whole, result = task, None
+        whole, result = await self._outcome_of(task)
         end = end_of(whole, result)
         event = Event(task.id, whole.sequence, whole.end_us, whole.revision, 0, end)
         size = to_translate(len(result or b""), payload_format)
         return await off_loop(size, event_to_pb, event, payload_format)
+
+    async def _outcome_of(self, task: Task) -> tuple[Task, bytes | None]:
+        if task.short_result is not None and task.result_expire_us > time.time_ns() // 1000:
+            return task, task.short_result
+        try:
+            whole, result = await self._store.get_outcome(task.id)
+        except TaskNotFound:  # its record went meanwhile
+            return task, None
+        # Another one may have taken its place.
+        return (whole, result) if whole.end_us == task.end_us else (task, None)
 
     async def _read_once(self, key: _Key, event: Event, payload_format: _Format) -> pb.TaskEvent:
         reading = self._reading.get(key)

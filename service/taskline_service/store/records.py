@@ -269,6 +269,7 @@ def _task_from_record(
         error=error_from_blob(error) if error and state is not TaskState.RUNNING else None,
         input_size=max(record[b"spec_size"] - _first_size(record[b"spec"]), 0),
         result_size=number(b"rs"),
+        short_result=fields.get(b"rv"),
     )
     if with_attempts:
         return replace(task, attempt_history=_attempts(record, task))
