@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -15,16 +15,18 @@ from google.rpc import error_details_pb2, status_pb2
 from taskline.v1 import task_pb2
 from taskline.v1 import task_service_pb2 as pb
 from taskline_service import TaskContext
-from taskline_service.errors import ResumeTokenExpired
+from taskline_service.errors import ResumeTokenExpired, StoreUnavailable
 from taskline_service.limits import MAX_WATCHES
 from taskline_service.rpc import filter_telling
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.task_reads import TaskReads
 from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions
-from taskline_service.store import EventHub
+from taskline_service.store import Event, EventHub, Gap
 from taskline_service.store.values import Completion, Conflict, Failure
+from taskline_service.task import Task
 from tests.rpc.test_watch import heard, running_hub
 from tests.stack import Stack
 from tests.store.making import (
@@ -442,12 +444,56 @@ async def test_progress_that_was_told_is_not_told_again_to_who_continues(stack: 
         assert progress == currents
 
 
+@pytest.mark.one_partition
+async def test_a_task_is_read_once_for_all_who_watch_by_filter(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, get_many = list[str](), stack.store.get_many
+
+    async def counted(task_ids: Sequence[str], **options: Any) -> list[Task | None]:
+        reads.extend(task_ids)
+        return await get_many(task_ids, **options)
+
+    monkeypatch.setattr(stack.store, "get_many", counted)
+    async with contextlib.AsyncExitStack() as watches:
+        calls = [await watches.enter_async_context(watching(stack)) for _ in range(10)]
+        for call in calls:
+            await call.read()  # a sign of life: it has begun
+        await enqueue(stack.store, *(new_task(f"t-{i}", delay=AN_HOUR) for i in range(20)))
+        heard_by_all = [await read(call, 20) for call in calls]
+
+    ids = [f"t-{i}" for i in range(20)]
+    assert [[event.task_id for event in events] for events in heard_by_all] == [ids] * 10
+    assert sorted(reads) == sorted(ids)
+
+
+@pytest.mark.one_partition
+async def test_a_read_that_fails_for_who_watches_by_filter_is_made_again(stack: Stack) -> None:
+    await enqueue(stack.store, "a", new_task("b", delay=AN_HOUR))
+    tasks = {task.id: task for task in await stack.store.get_many(["a", "b"]) if task}
+    events = [Event(task_id, 1, 0, 1, 0, Gap()) for task_id in "ab"]
+    outcomes: list[Any] = [StoreUnavailable("away"), list(tasks.values())]
+
+    class Store:
+        async def get_many(self, _ids: Sequence[str], **_options: Any) -> list[Task | None]:
+            outcome: list[Task | None] | Exception = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+    reads = TaskReads(Store())  # type: ignore[arg-type]  # all that it asks of a store
+    with pytest.raises(StoreUnavailable):
+        await reads.after(events)
+    found = await asyncio.gather(reads.after(events), reads.after(events[:1]))
+
+    assert list(map(dict, found)) == [tasks, {"a": tasks["a"]}]
+    assert not outcomes
+
+
 def whole_store(stack: Stack, hub: EventHub) -> AsyncGenerator[task_pb2.TaskEvent, None]:
     """A stream that is read by hand."""
-    messages = EventMessages(stack.store)
-    stream = FilterWatch(
-        stack.store, hub, Lifetime(), messages, Selection(), options=WatchOptions()
-    )
+    messages, reads = EventMessages(stack.store), TaskReads(stack.store)
+    stream = FilterWatch(reads, hub, Lifetime(), messages, Selection(), options=WatchOptions())
     return stream.events()
 
 

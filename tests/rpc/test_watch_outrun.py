@@ -12,6 +12,7 @@ from taskline.v1 import task_service_pb2 as pb
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.task_reads import TaskReads
 from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions
 from taskline_service.store import EventHub
@@ -34,9 +35,9 @@ def watch(
     """A watch of all tasks whose reader can stall."""
     if not by_filter:
         return stream_of(stack, hub, IDS).events()
-    messages, options = EventMessages(stack.store), WatchOptions()
+    messages, reads = EventMessages(stack.store), TaskReads(stack.store)
     return FilterWatch(
-        stack.store, hub, Lifetime(), messages, Selection(), options=options
+        reads, hub, Lifetime(), messages, Selection(), options=WatchOptions()
     ).events()
 
 

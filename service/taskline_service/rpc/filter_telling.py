@@ -13,6 +13,7 @@ from taskline_service.rpc.as_it_was import as_it_was
 from taskline_service.rpc.filter_course import Course
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.pacing import Pacing
+from taskline_service.rpc.task_reads import TaskReads
 from taskline_service.rpc.watch_messages import (
     EventMessages,
     NoLongerKept,
@@ -20,7 +21,7 @@ from taskline_service.rpc.watch_messages import (
     snapshot_of,
 )
 from taskline_service.rpc.watch_options import WatchOptions
-from taskline_service.store import End, Event, Gap, TaskStore
+from taskline_service.store import End, Event, Gap
 from taskline_service.task import Task
 
 
@@ -42,13 +43,13 @@ class FilterTelling:
 
     def __init__(
         self,
-        store: TaskStore,
+        reads: TaskReads,
         messages: EventMessages,
         course: Course,
         selection: Selection,
         options: WatchOptions,
     ) -> None:
-        self._store = store
+        self._reads = reads
         self._messages = messages
         self._course = course
         self._selection = selection
@@ -62,7 +63,7 @@ class FilterTelling:
 
     async def of(self, events: Sequence[Event]) -> AsyncIterator[pb.TaskEvent]:
         """What there is to tell of these events."""
-        tasks = await self._read([e.task_id for e in events if self._has_to_be_read(e)])
+        tasks = await self._reads.after([e for e in events if self._has_to_be_read(e)])
         for event in events:
             if not self._is_told(event):
                 afresh = _is_afresh(event)
@@ -96,11 +97,6 @@ class FilterTelling:
     def _standing(self, event: Event) -> _Standing | None:
         known = self._known.get(event.task_id)
         return known.standing if known and known.standing is not _Standing.ENDED else None
-
-    async def _read(self, task_ids: Sequence[str]) -> dict[str, Task | None]:
-        ids = list(dict.fromkeys(task_ids))
-        tasks = await self._store.get_many(ids, pass_over_damaged=True)
-        return dict(zip(ids, tasks, strict=True))
 
     def _is_told(self, event: Event) -> bool:
         known = self._known.get(event.task_id)

@@ -15,9 +15,10 @@ from taskline_service.rpc.filter_course import Course
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.filter_telling import FilterTelling
 from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.task_reads import TaskReads
 from taskline_service.rpc.watch_messages import EventMessages
 from taskline_service.rpc.watch_options import WatchOptions
-from taskline_service.store import Event, EventHub, Gap, Mailbox, TaskStore
+from taskline_service.store import Event, EventHub, Gap, Mailbox
 
 _BATCH = 100
 
@@ -27,7 +28,7 @@ class FilterWatch:
 
     def __init__(
         self,
-        store: TaskStore,
+        reads: TaskReads,
         hub: EventHub,
         lifetime: Lifetime,
         messages: EventMessages,
@@ -39,7 +40,7 @@ class FilterWatch:
         self._lifetime = lifetime
         self._selection = selection
         self._course = Course(selection.subscription)
-        self._telling = FilterTelling(store, messages, self._course, selection, options)
+        self._telling = FilterTelling(reads, messages, self._course, selection, options)
         self._heartbeat_interval = options.heartbeat_interval.total_seconds()
         # Up to where the log has been read; None while the mailbox has everything.
         self._log_read: int | None = None

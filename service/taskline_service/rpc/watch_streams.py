@@ -10,6 +10,7 @@ from taskline_service.rpc import tokens
 from taskline_service.rpc.filter_selection import Selection
 from taskline_service.rpc.filter_watching import FilterWatch
 from taskline_service.rpc.lifetime import Lifetime
+from taskline_service.rpc.task_reads import TaskReads
 from taskline_service.rpc.tokens import Position
 from taskline_service.rpc.watch_merging import merged
 from taskline_service.rpc.watch_messages import EventMessages
@@ -27,6 +28,7 @@ class WatchStreams:
         self._store = store
         self._lifetime = lifetime
         self._messages = EventMessages(store)
+        self._reads = TaskReads(store)
         self._partitions = ByPartition(zip(store.partitions, hubs, strict=True))
 
     def of_task(self, task_id: str, options: WatchOptions) -> WatchStream:
@@ -61,8 +63,10 @@ class WatchStreams:
             ResumeTokenInvalid: The token is of another watch.
         """
         watches = [
-            FilterWatch(store, hub, self._lifetime, self._messages, selection, options=options)
-            for store, hub in self._partitions
+            FilterWatch(
+                self._reads, hub, self._lifetime, self._messages, selection, options=options
+            )
+            for _, hub in self._partitions
         ]
         places = tokens.parts(resume_token, len(watches))
         if len(watches) == 1:
