@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import functools
+import itertools
+import os
 import random
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -228,14 +230,28 @@ async def _id(node: Node) -> bytes:
     return identity
 
 
+def _ports_of_this_process() -> Iterator[int]:
+    """Each of them long after it was used last, and never one of another process of the tests.
+
+    The nodes of a cluster go on calling one that is gone: another that had its port would be
+    drawn into their cluster.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + process % 20 * 100
+    return itertools.cycle(random.sample(range(first, first + 100), 100))
+
+
+_ports = _ports_of_this_process()
+
+
 def _free_port() -> int:
     """One that is free, with that of the cluster's bus, which is ten thousand above.
 
     Both are below those that connections take at random: one of these could come in between.
     """
-    while True:
-        port = random.randrange(20_000, 22_000)
+    for port in _ports:
         with socket.socket() as own, socket.socket() as bus, contextlib.suppress(OSError):
             own.bind(("127.0.0.1", port))
             bus.bind(("127.0.0.1", port + 10_000))
             return port
+    raise AssertionError("there is always a next one")

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from taskline_service.queue_order import QueueChoice, QueueOrder
-from taskline_service.store import TaskStore
+from taskline_service.store import TaskStore, may_be_more
+from taskline_service.store.chunks import LINES_PER_CLAIM
 from taskline_service.store.values import Completion, Failure, Verdict
 from taskline_service.task import Progress, TaskState
 from tests.census import all_keys
@@ -249,3 +250,21 @@ async def test_a_queue_of_little_weight_gets_what_the_others_leave(store: TaskSt
     claims, _ = await store.claim(["work"], count=2, worker="w", lease=LEASE, queues=choice)
 
     assert {claim.task_id for claim in claims} == {"a", "b"}
+
+
+async def test_tasks_of_many_lines_are_given_some_lines_at_a_time(store: TaskStore) -> None:
+    types = [f"type-{i:02}" for i in range(LINES_PER_CLAIM + 5)]
+    for name in types:  # of each two, the first ones before all second ones
+        await enqueue(store, new_task(f"{name}-1", task_type=name))
+    for name in types:
+        await enqueue(store, new_task(f"{name}-2", task_type=name))
+
+    taken, more = list[list[str]](), True
+    while more:
+        claims, _ = await store.claim(types, count=64, worker="w", lease=LEASE)
+        taken.append([claim.task_id for claim in claims])
+        more = may_be_more(claims, 64)
+
+    assert [len(ids) for ids in taken] == [LINES_PER_CLAIM, LINES_PER_CLAIM, 10]
+    assert taken[0] == [f"{name}-1" for name in types[:LINES_PER_CLAIM]]
+    assert len({task_id for ids in taken for task_id in ids}) == 2 * len(types)

@@ -8,6 +8,8 @@ from typing import TypeVar
 # there a million tasks in it: `python -m bench.script_time` measures it.
 ENQUEUES_PER_CALL = 100
 CLAIMS_PER_CALL = 64
+# Of which the claims of one call are: each line has a head that is brought up to date.
+LINES_PER_CLAIM = 20
 MOVES_PER_CALL = 64
 # Of those that write or remove a story, an error or a result.
 LONG_MOVES_PER_CALL = 15

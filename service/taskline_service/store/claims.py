@@ -6,7 +6,12 @@ from typing import Any
 
 from taskline_service.errors import TaskDamaged
 from taskline_service.queue_order import EVERY_QUEUE, QueueChoice
-from taskline_service.store.chunks import CLAIMS_PER_CALL, LONG_MOVES_PER_CALL, chunks
+from taskline_service.store.chunks import (
+    CLAIMS_PER_CALL,
+    LINES_PER_CLAIM,
+    LONG_MOVES_PER_CALL,
+    chunks,
+)
 from taskline_service.store.records import (
     claim_from_fields,
     error_to_fields,
@@ -16,6 +21,12 @@ from taskline_service.store.records import (
 from taskline_service.store.scripted import Scripted, new_call
 from taskline_service.store.values import Completion, Failure, LogLine, Output, Verdict
 from taskline_service.task import Claim, ErrorType, Progress, TaskError
+
+
+def may_be_more(claims: Sequence[Claim], count: int) -> bool:
+    """Whether a call that wanted `count` tasks, and got these, may not have got all."""
+    lines = {(claim.spec.task_type, claim.spec.queue) for claim in claims}
+    return len(claims) >= count or len(lines) >= LINES_PER_CLAIM
 
 
 class Claims(Scripted):
@@ -34,6 +45,8 @@ class Claims(Scripted):
     ) -> tuple[list[Claim], list[str]]:
         """Take up to `count` waiting tasks of these types, in the order of `queues`.
 
+        Fewer if there are no more, or those are of many lines: may_be_more() knows.
+
         A worker whose call had no answer repeats it with the same `call`, which new_call() makes,
         and gets what it was given then. One that `isolates` gives what is to run alone a process of
         its own, and tells if that is lost.
@@ -47,6 +60,7 @@ class Claims(Scripted):
             "queues": list(queues.ranked()) or None,
             "by_rank": queues.by_rank,
             "count": min(count, CLAIMS_PER_CALL),
+            "most_lines": LINES_PER_CLAIM,
             "worker": worker,
             "isolates": isolates,
             "nonce": nonce,

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from taskline_service.errors import TasklineError
 from taskline_service.queue_order import QueueChoice
-from taskline_service.store import TaskStore, new_call
+from taskline_service.store import TaskStore, may_be_more, new_call
 from taskline_service.task import Claim
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class ClaimRounds:
                 raise
             return [], []
         place.call = new_call()
-        if len(claims) >= count:
+        if may_be_more(claims, count):
             place.empty_of = frozenset()
         return claims, dangling
 

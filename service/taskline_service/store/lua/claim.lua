@@ -1,7 +1,8 @@
 -- Gives waiting tasks to a worker, under a lease: the most urgent of the lines that it can
 -- serve, whatever queue they are on, or by_rank those of the first queue before all others.
 -- A call whose answer got lost is made again with its nonce, and is given the same again.
--- args: types, queues (nil: all), by_rank, count, worker, isolates, nonce, lease (us), record_ttl (us)
+-- args: types, queues (nil: all), by_rank, count, most_lines (of which they are), worker, isolates, nonce,
+-- lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
 -- start, spec } }, dangling = { ids }, damaged = { keys } };
 -- dangling: ids that waited although their record is gone, damaged or says otherwise.
@@ -124,8 +125,8 @@ if before and before.nonce == args.nonce then
   return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
 end
 
-local lines = servable()
-while lines[1] and #claims < args.count do
+local lines, served, lines_served = servable(), {}, 0
+while lines[1] and #claims < args.count and (lines_served < args.most_lines or served[lines[1].name]) do
   -- The first line goes on until it reaches what is first in the next one.
   local line, rival = table.remove(lines, 1), lines[1]
   local broken = broken_line({ state = 'QUEUED', line = line.name }, 'RUNNING', 'FAILED')
@@ -136,6 +137,9 @@ while lines[1] and #claims < args.count do
     redis.call('ZREM', PREFIX .. 'q:' .. line.name, unpack(ids))
     for _, id in ipairs(ids) do
       claim(id)
+    end
+    if not served[line.name] then
+      served[line.name], lines_served = true, lines_served + 1
     end
   end
   if broken then
