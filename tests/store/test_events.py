@@ -346,3 +346,31 @@ async def test_waiting_for_mail_ends_when_somebody_wakes() -> None:
 
     await arrival
     assert mailbox.take() is None
+
+
+async def test_each_task_of_a_call_is_told_in_its_own_state(
+    store: TaskStore, redis_url: str
+) -> None:
+    news = [
+        new_task("first"),
+        new_task("later", delay=AN_HOUR),
+        new_task("second"),
+        new_task("other", task_type="other"),
+        new_task("third"),
+    ]
+    async with listening(store, redis_url) as hub:
+        with hub.watch([new.spec.id for new in news]) as mailbox:
+            await enqueue(store, *news)
+            events = [await next_event(mailbox) for _ in news]
+
+    told = [(event.task_id, brief(event), event.line) for event in events]
+    assert told == [
+        ("first", "QUEUED", "work:default"),
+        ("later", "SCHEDULED", "work:default"),
+        ("second", "QUEUED", "work:default"),
+        ("other", "QUEUED", "other:default"),
+        ("third", "QUEUED", "work:default"),
+    ]
+    for event, new in zip(events, news, strict=True):
+        assert isinstance(event.change, StateChange)
+        assert event.change.schedule_us == (await store.get(new.spec.id)).schedule_us

@@ -6,10 +6,13 @@ local ATTEMPTS_KEPT = 20
 
 -- Keeps an event that t:<id> will not tell of later, and its output if it has one.
 local function record(task, event, output)
-  event.id, event.prev, event.rev = task.id, task.recorded, revision
-  event.seq = event.seq or task.sequence
+  -- Not the event itself: what others have in common with it is told of it as it is.
+  local kept = { id = task.id, seq = task.sequence, at = now, prev = task.recorded, rev = revision }
+  for name, value in pairs(event) do
+    kept[name] = value
+  end
   local stream = PREFIX .. 'h:' .. task.id
-  local fields = { 'e', cmsgpack.pack(event) }
+  local fields = { 'e', cmsgpack.pack(kept) }
   if output then
     fields[3], fields[4] = 'o', output
     local bytes = (tonumber(redis.call('HGET', PREFIX .. 't:' .. task.id, 'hb') or 0) or 0) + #output
@@ -20,9 +23,9 @@ local function record(task, event, output)
     redis.call('HSET', PREFIX .. 't:' .. task.id, 'hb', bytes)
   end
   redis.call('XADD', stream, 'MAXLEN', '~', HISTORY_LENGTH,
-    string.format('%.0f-0', event.seq), unpack(fields))
-  redis.call('HSET', PREFIX .. 't:' .. task.id, 'hs', event.seq)
-  task.recorded = event.seq
+    string.format('%.0f-0', kept.seq), unpack(fields))
+  redis.call('HSET', PREFIX .. 't:' .. task.id, 'hs', kept.seq)
+  task.recorded = kept.seq
 end
 
 -- The same for the start of the present attempt, before anything that comes after it.

@@ -105,20 +105,6 @@ local function write_error(task, error, traceback)
   return blob
 end
 
-local last_end = {}
-
--- Many tasks that end together do so alike.
-local function end_event(task, state, result_expire, record_expire)
-  if last_end.state ~= state or last_end.attempts ~= task.attempts
-    or last_end.result_expire ~= result_expire or last_end.line ~= task.line then
-    last_end = {
-      kind = 'ended', state = state, attempts = task.attempts, result_expire = result_expire,
-      expire = record_expire,
-    }
-  end
-  return last_end
-end
-
 -- The last move of a task: it keeps its result for `result_ttl` (if it has one) and its
 -- record for args.record_ttl; if the result would not go before that, for a while after it, so that it
 -- can be told that there was one.
@@ -129,7 +115,10 @@ local function finish(task, state, own, result_ttl, ...)
   end
   local record_expire = now + record_ttl
   local result_expire = result_ttl and now + result_ttl
-  local event = end_event(task, state, result_expire, record_expire)
+  local event = {
+    kind = 'ended', state = state, attempts = task.attempts, result_expire = result_expire,
+    expire = record_expire,
+  }
   if result_expire then
     move(task, state, event, own, 'ea', us(now), 'xp', us(record_expire), 're', us(result_expire), ...)
   else

@@ -222,24 +222,44 @@ local function wait_for(name)
 end
 
 local runs, contents, revision = {}, {}, nil
+local fields_in_run = 0
+
+-- Whether an event says what those of this run have in common, and nothing else.
+local function continues(run, event)
+  local left = fields_in_run
+  for name, value in pairs(event) do
+    if run[1][name] ~= value then
+      return false
+    end
+    left = left - 1
+  end
+  return left == 0
+end
+
+local function begin_run(event)
+  fields_in_run = 0
+  for _ in pairs(event) do
+    fields_in_run = fields_in_run + 1
+  end
+  runs[#runs + 1] = { event }
+end
 
 -- Tells watchers; its line is for those who watch by filter. Raises the task's sequence, which the
--- caller's HSET stores. Tasks of one line that have the same table as `event` have in common what it
--- says, which is then told once; `own` is what else there is to tell of this task. What was given or
--- returned by somebody is the `content` of one of them: of that the log keeps nothing, so that it
--- goes with its task; contents.lua reads it again.
+-- caller's HSET stores. What tasks that follow each other have in common in `event` is told once;
+-- `own` is what else there is to tell of this task. What was given or returned by somebody is the
+-- `content` of one of them: of that the log keeps nothing, so that it goes with its task;
+-- contents.lua reads it again.
 local function emit(task, event, own)
   revision = revision or redis.call('INCR', PREFIX .. 'rev')
   task.sequence = task.sequence + 1
   own = own or {}
   contents[#contents + 1] = own.content or event.content or false
   own.content, own.id, own.seq = nil, task.id, task.sequence
-  local run = runs[#runs]
-  if not run or run[1] ~= event then
-    event.line, event.at = task.line, now
-    run = { event }
-    runs[#runs + 1] = run
+  event.line, event.at = task.line, now
+  if not runs[1] or not continues(runs[#runs], event) then
+    begin_run(event)
   end
+  local run = runs[#runs]
   run[#run + 1] = own
 end
 

@@ -66,16 +66,6 @@ local function give_again(id)
   end
 end
 
-local last_start = {}
-
--- Most tasks of a call start alike.
-local function start_event(task)
-  if last_start.attempts ~= task.attempts or last_start.line ~= task.line then
-    last_start = { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker }
-  end
-  return last_start
-end
-
 local function claim(id)
   local task = load(id)
   local queued = task and task.state == 'QUEUED'
@@ -91,7 +81,8 @@ local function claim(id)
     redis.call('ZREM', PREFIX .. 'queue_timeouts', id)
   end
   task.attempts = task.attempts + 1
-  move(task, 'RUNNING', start_event(task), nil,
+  local event = { kind = 'state', state = 'RUNNING', attempts = task.attempts, worker = args.worker }
+  move(task, 'RUNNING', event, nil,
     'at', task.attempts, 'no', args.nonce, 'wo', args.worker, 'sa', us(now), 'ss', task.sequence + 1)
   if task.attempts > 1 then
     redis.call('DEL', PREFIX .. 'e:' .. id, PREFIX .. 'g:' .. id)

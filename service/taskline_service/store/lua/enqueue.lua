@@ -133,16 +133,6 @@ for i, entry in ipairs(args.tasks) do
   refused = refused or REFUSED[outcomes[i].status]
 end
 
-local last_event = {}
-
--- Most tasks of a call begin alike.
-local function first_event(task, state)
-  if state ~= 'QUEUED' or last_event.line ~= task.line then
-    last_event = { kind = 'state', state = state, begins = true, attempts = 0 }
-  end
-  return last_event
-end
-
 local function create(entry, create_us)
   local due, create_text = entry.due or create_us + (entry.delay or 0), us(create_us)
   local state = due > create_us and 'SCHEDULED' or 'QUEUED'
@@ -152,7 +142,7 @@ local function create(entry, create_us)
     recorded = 0,
   }
   redis.call('SET', PREFIX .. 's:' .. task.id, entry.spec)
-  local event = first_event(task, state)
+  local event = { kind = 'state', state = state, begins = true, attempts = 0 }
   emit(task, event, { due = task.due })
   local fields = { 'st', state, 'ln', task.line, 'ct', create_text, 'du', us(task.due), 'sq', 1, 'up', us(now) }
   if task.priority ~= 0 then
@@ -172,8 +162,7 @@ local function create(entry, create_us)
   count(task.line, 'enqueued')
   if state == 'SCHEDULED' then
     redis.call('ZADD', PREFIX .. 'due', task.due, task.id)
-    event.due = task.due
-    record(task, event)
+    record(task, { kind = 'state', state = state, begins = true, attempts = 0, due = task.due })
   else
     put_ready(task)
   end
