@@ -25,7 +25,7 @@ demo: install ## See real tasks enqueued, executed, followed live and answered; 
 run: install ## Serve the example tasks on 127.0.0.1:50051 until interrupted
 	@$(BIN)/taskline serve --tasks examples.tasks:tasks
 
-test: install ## Run the tests
+test: install proto-tools ## Run the tests
 	@$(PYTEST)
 
 test-oldest: install ## Run the tests on the oldest store that is supported, Redis 6.2

@@ -60,5 +60,5 @@ async def fill(store: TaskStore, count: int) -> str:
 async def take(store: TaskStore, count: int, *line: str) -> list[Claim]:
     """Claims of waiting tasks, if need be of one type and queue only."""
     types, queues = ([line[0]], QueueChoice({line[1]: 1})) if line else (TYPES, EVERY_QUEUE)
-    claims, _ = await store.claim(types, count=count, worker=WORKER, lease=LEASE, queues=queues)
+    claims, *_ = await store.claim(types, count=count, worker=WORKER, lease=LEASE, queues=queues)
     return claims

@@ -298,7 +298,7 @@ class Steps:
         async def prepare() -> Call:
             if stays and told:
                 return told[0]
-            (claim_of_one,), _ = await self._store.claim(TYPES, count=1, worker="w", lease=LEASE)
+            (claim_of_one,), *_ = await self._store.claim(TYPES, count=1, worker="w", lease=LEASE)
             outputs = [Output(claim_of_one, n + 1, b"x" * 16_000) for n in range(1_000)]
             await self._store.append(outputs)
             await self._store.complete([Completion(claim_of_one, b"1")])

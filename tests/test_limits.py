@@ -226,7 +226,7 @@ async def test_attempts_of_a_task_that_are_told(store: TaskStore) -> None:
     claim = await claimed(store, "t")
     for _ in range(in_the_code("_history.lua ATTEMPTS_KEPT") + 5):
         await store.release([claim])
-        ((claim,), _) = await store.claim(["work"], count=1, worker="w", lease=timedelta(minutes=1))
+        (claim,), *_ = await store.claim(["work"], count=1, worker="w", lease=timedelta(minutes=1))
 
     history = (await store.get("t", full=True)).attempt_history
 

@@ -399,14 +399,16 @@ async def test_ctrl_c_stops_watching_and_says_how_to_come_back(serve: Serve) -> 
     await left.wait()
 
 
-async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Serve) -> None:
-    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
-        if not request.resume_token:
-            yield snapshot("t", pb.Task.STATE_RUNNING, token="1")
-            await asyncio.Event().wait()
-        yield completed("t", b"0", token="2")
+async def outlasted(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
+    """A watch of a task that ends only once it is continued."""
+    if not request.resume_token:
+        yield snapshot("t", pb.Task.STATE_RUNNING, token="1")
+        await asyncio.Event().wait()
+    yield completed("t", b"0", token="2")
 
-    first = await serve(Watch=watch)
+
+async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Serve) -> None:
+    first = await serve(Watch=outlasted)
     command = (sys.executable, "-m", "taskline_client.cli", "watch", "t")
     process = await start(*command, address=first.address)
     assert process.stdout
@@ -415,7 +417,7 @@ async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Ser
     await first.stop()
     assert process.stderr
     gone = (await process.stderr.readline()).decode()
-    second = ScriptedServer(first.address, Watch=watch)
+    second = ScriptedServer(first.address, Watch=outlasted)
     await second.start()
     rest, back = await process.communicate()
     await second.stop()
@@ -428,18 +430,12 @@ async def test_watch_says_that_the_server_is_gone_and_that_it_is_back(serve: Ser
 
 
 async def test_on_a_terminal_the_bars_do_not_cover_that_the_server_is_gone(serve: Serve) -> None:
-    async def watch(request: service.WatchRequest, _: Context) -> AsyncIterator[pb.TaskEvent]:
-        if not request.resume_token:
-            yield snapshot("t", pb.Task.STATE_RUNNING, token="1")
-            await asyncio.Event().wait()
-        yield completed("t", b"0", token="2")
-
-    first = await serve(Watch=watch)
+    first = await serve(Watch=outlasted)
     async with Terminal.running(first.address, "watch", "t", columns=200) as terminal:
         await terminal.until("RUNNING")
         await first.stop()
         await terminal.until("trying again")
-        second = ScriptedServer(first.address, Watch=watch)
+        second = ScriptedServer(first.address, Watch=outlasted)
         await second.start()
         code = await terminal.end()
         await second.stop()

@@ -210,7 +210,7 @@ async def test_a_claim_whose_reply_is_cut_is_given_again_and_costs_nothing(
     await enqueue(store, "a", "b", "c")
     proxy.cut_reply(of=SCRIPTS["claim"].sha.encode())
 
-    claims, _ = await through.claim(["work"], count=2, worker="w", lease=LEASE)
+    claims, *_ = await through.claim(["work"], count=2, worker="w", lease=LEASE)
 
     assert [(claim.task_id, claim.attempt) for claim in claims] == [("a", 1), ("b", 1)]
     assert await store.complete([Completion(c, b"1") for c in claims]) == [Verdict.OK] * 2
@@ -222,10 +222,10 @@ async def test_a_claim_that_is_made_again_after_an_outage_gives_the_same_with_a_
 ) -> None:
     await enqueue(store, "a", "b")
     call = new_call()
-    (unheard,), _ = await store.claim(["work"], count=1, worker="w", lease=NO_TIME, call=call)
+    (unheard,), *_ = await store.claim(["work"], count=1, worker="w", lease=NO_TIME, call=call)
 
-    (again,), _ = await store.claim(["work"], count=1, worker="w", lease=LEASE, call=call)
-    other, _ = await store.claim(["work"], count=1, worker="w", lease=LEASE)
+    (again,), *_ = await store.claim(["work"], count=1, worker="w", lease=LEASE, call=call)
+    other, *_ = await store.claim(["work"], count=1, worker="w", lease=LEASE)
 
     assert (again.task_id, again.attempt, again.nonce) == ("a", 1, unheard.nonce)
     assert again.start_us == unheard.start_us
@@ -239,4 +239,5 @@ async def test_what_was_taken_away_meanwhile_is_not_given_again(store: TaskStore
     await store.claim(["work"], count=1, worker="w", lease=NO_TIME, call=call)
     await reclaim(store, 1, retry_delay=AN_HOUR)
 
-    assert await store.claim(["work"], count=1, worker="w", lease=LEASE, call=call) == ([], [])
+    again = await store.claim(["work"], count=1, worker="w", lease=LEASE, call=call)
+    assert (again.claims, again.dangling) == ([], [])

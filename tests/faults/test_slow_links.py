@@ -29,6 +29,16 @@ async def connection(proxy: Proxy) -> AsyncIterator[Connection]:
     await connection.closed
 
 
+@pytest.fixture
+async def slow_to_read(proxy: Proxy, store: TaskStore) -> AsyncIterator[bytes]:
+    """A key whose value takes longer than our patience to arrive."""
+    key = store.keys.prefix + b"rev"
+    await store.redis.call(b"SET", key, _LARGE)
+    proxy.bytes_per_s = len(_LARGE) / (3 * _PATIENCE_S)
+    yield key
+    await store.redis.call(b"DEL", key)
+
+
 async def test_what_takes_longer_than_our_patience_to_send_arrives(
     proxy: Proxy, connection: Connection
 ) -> None:
@@ -40,31 +50,21 @@ async def test_what_takes_longer_than_our_patience_to_send_arrives(
 
 
 async def test_an_answer_that_takes_longer_than_our_patience_to_arrive_is_had(
-    proxy: Proxy, connection: Connection, store: TaskStore
+    connection: Connection, slow_to_read: bytes
 ) -> None:
-    key = store.keys.prefix + b"rev"
-    await store.redis.call(b"SET", key, _LARGE)
-    proxy.bytes_per_s = len(_LARGE) / (3 * _PATIENCE_S)
-
-    assert await connection.call(b"GET", key) == _LARGE
-
-    await store.redis.call(b"DEL", key)
+    assert await connection.call(b"GET", slow_to_read) == _LARGE
 
 
 async def test_an_answer_that_breaks_off_is_not_waited_for(
-    proxy: Proxy, connection: Connection, store: TaskStore
+    proxy: Proxy, connection: Connection, slow_to_read: bytes
 ) -> None:
-    key = store.keys.prefix + b"rev"
-    await store.redis.call(b"SET", key, _LARGE)
-    proxy.bytes_per_s = len(_LARGE) / (3 * _PATIENCE_S)
-    answer = connection.send(b"GET", key)
+    answer = connection.send(b"GET", slow_to_read)
     await asyncio.wait([answer], timeout=_PATIENCE_S)
 
     proxy.half_open()
 
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(answer, 10 * _PATIENCE_S)
-    await store.redis.call(b"DEL", key)
 
 
 async def test_much_that_was_sent_and_answered_does_not_make_us_patient(

@@ -57,7 +57,7 @@ class Traffic:
 
     async def work(self) -> None:
         lease = self.random.choice([NO_TIME, timedelta(minutes=1)])
-        claims, dangling = await self.brief.claim(["x", "y"], count=5, worker="w", lease=lease)
+        claims, dangling, _ = await self.brief.claim(["x", "y"], count=5, worker="w", lease=lease)
         assert not dangling
         for claim in claims:
             await self.end(claim)

@@ -42,7 +42,7 @@ async def redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def _attempt(world: World, attempt: Attempt) -> None:
     isolates, end = attempt
     await world.store.promote()
-    claims, _ = await world.store.claim(
+    claims, *_ = await world.store.claim(
         ["work"], count=1, worker="w", lease=LEASE, isolates=isolates
     )
     for claim in claims:  # none once it has ended

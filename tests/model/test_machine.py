@@ -171,7 +171,7 @@ class Moves(RuleBasedStateMachine):
         isolates: bool,
     ) -> MultipleResults[Claim]:
         choice = QueueChoice(dict.fromkeys(queues, 1), order)
-        claims, _ = self.run(
+        claims, *_ = self.run(
             self.store.claim(
                 types, count=count, worker="w", lease=lease, queues=choice, isolates=isolates
             )

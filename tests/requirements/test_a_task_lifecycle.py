@@ -466,7 +466,7 @@ async def test_a9_a20_a_task_is_not_lost_with_the_worker_that_took_it(stack: Sta
         return ctx.attempt
 
     task = await enqueue(stack, "answer")
-    (dead,), _ = await stack.store.claim(["answer"], count=1, worker="vanishes", lease=SOON)
+    (dead,), *_ = await stack.store.claim(["answer"], count=1, worker="vanishes", lease=SOON)
     async with stack.worker():
         outcome = await result_within(stack, task.id)
 

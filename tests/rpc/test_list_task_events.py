@@ -180,7 +180,7 @@ async def many_large_outputs(stack: Stack, store: TaskStore) -> None:
     async def talks() -> None: ...  # the test is its worker
 
     await stack.stub.Enqueue(pb.EnqueueRequest(task_type="talks", task_id="talks"))
-    (claim,), _ = await store.claim(["talks"], count=1, worker="w", lease=timedelta(minutes=1))
+    (claim,), *_ = await store.claim(["talks"], count=1, worker="w", lease=timedelta(minutes=1))
     await store.append([Output(claim, number, LARGE) for number in range(1, 41)])
 
 
@@ -232,7 +232,7 @@ async def test_a_line_that_is_sent_again_is_kept_once(stack: Stack, store: TaskS
         await release.wait()
 
     await stack.stub.Enqueue(pb.EnqueueRequest(task_type="held", task_id="h"))
-    (claim,), _ = await store.claim(["held"], count=1, worker="w", lease=timedelta(seconds=30))
+    (claim,), *_ = await store.claim(["held"], count=1, worker="w", lease=timedelta(seconds=30))
     line = LogLine(claim, 1, "once", None)
 
     assert await store.append([line]) == [Verdict.OK]

@@ -68,7 +68,7 @@ async def claim_all(
     choice, claims = QueueChoice(dict.fromkeys(queues, 1), order), list[Claim]()
     while len(claims) < count:
         wanted = count - len(claims)
-        more, dangling = await store.claim(
+        more, dangling, _ = await store.claim(
             types, count=wanted, worker=worker, lease=lease, queues=choice
         )
         assert not dangling

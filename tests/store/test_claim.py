@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from taskline_service.queue_order import QueueChoice, QueueOrder
-from taskline_service.store import TaskStore, may_be_more
+from taskline_service.store import TaskStore
 from taskline_service.store.chunks import LINES_PER_CLAIM
 from taskline_service.store.values import Completion, Failure, Verdict
 from taskline_service.task import Progress, TaskState
@@ -144,11 +144,11 @@ async def test_ids_without_a_record_are_told_and_passed_over(store: TaskStore) -
     await store.redis.call(b"DEL", store.keys.prefix + b"t:gone")
     await store.redis.call(b"DEL", store.keys.prefix + b"s:unread")
 
-    claims, dangling = await store.claim(["work"], count=10, worker="w", lease=LEASE)
+    claims, dangling, _ = await store.claim(["work"], count=10, worker="w", lease=LEASE)
 
     assert [claim.task_id for claim in claims] == ["a", "b"]
     assert dangling == ["gone", "unread"]
-    assert await store.claim(["work"], count=10, worker="w", lease=LEASE) == ([], [])
+    assert await store.claim(["work"], count=10, worker="w", lease=LEASE) == ([], [], False)
 
 
 @pytest.mark.damages_store
@@ -235,7 +235,7 @@ async def test_by_weight_queues_are_served_in_proportion(store: TaskStore) -> No
 
     first = Counter[str]()
     for _ in range(400):
-        claims, _ = await store.claim(["work"], count=1, worker="w", lease=LEASE, queues=choice)
+        claims, *_ = await store.claim(["work"], count=1, worker="w", lease=LEASE, queues=choice)
         first.update(claim.spec.queue for claim in claims)
 
     # 300 to 100, give or take five standard deviations (of 8.7).
@@ -247,7 +247,7 @@ async def test_a_queue_of_little_weight_gets_what_the_others_leave(store: TaskSt
     await enqueue(store, new_task("a", queue="often"), new_task("b", queue="seldom"))
     choice = QueueChoice({"often": 1000, "seldom": 1}, QueueOrder.WEIGHTED)
 
-    claims, _ = await store.claim(["work"], count=2, worker="w", lease=LEASE, queues=choice)
+    claims, *_ = await store.claim(["work"], count=2, worker="w", lease=LEASE, queues=choice)
 
     assert {claim.task_id for claim in claims} == {"a", "b"}
 
@@ -261,9 +261,8 @@ async def test_tasks_of_many_lines_are_given_some_lines_at_a_time(store: TaskSto
 
     taken, more = list[list[str]](), True
     while more:
-        claims, _ = await store.claim(types, count=64, worker="w", lease=LEASE)
+        claims, _, more = await store.claim(types, count=64, worker="w", lease=LEASE)
         taken.append([claim.task_id for claim in claims])
-        more = may_be_more(claims, 64)
 
     assert [len(ids) for ids in taken] == [LINES_PER_CLAIM, LINES_PER_CLAIM, 10]
     assert taken[0] == [f"{name}-1" for name in types[:LINES_PER_CLAIM]]

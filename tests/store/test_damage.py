@@ -80,7 +80,7 @@ async def test_a_claim_passes_over_a_damaged_record(store: TaskStore, commands: 
     await enqueue(store, "a", "bad", "b")
     await damage(store, commands)
 
-    claims, dangling = await store.claim(["work"], count=10, worker="w", lease=LEASE)
+    claims, dangling, _ = await store.claim(["work"], count=10, worker="w", lease=LEASE)
 
     assert [claim.task_id for claim in claims] == ["a", "b"]
     assert dangling == ["bad"]
@@ -94,7 +94,7 @@ async def test_a_task_whose_input_is_lost_fails_and_others_are_claimed(
     await enqueue(store, "a", "bad", "b")
     await damage(store, commands)
 
-    claims, dangling = await store.claim(["work"], count=10, worker="w", lease=LEASE)
+    claims, dangling, _ = await store.claim(["work"], count=10, worker="w", lease=LEASE)
 
     assert [claim.task_id for claim in claims] == ["a", "b"]
     assert dangling == ["bad"]

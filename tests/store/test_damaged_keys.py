@@ -216,7 +216,7 @@ async def test_tasks_of_a_damaged_line_hold_up_no_others(store: TaskStore) -> No
     refused = await store.enqueue(
         [new_task("new", task_type="bad"), new_task("fine")], partial=True
     )
-    taken, _ = await store.claim(["bad", "work"], count=5, worker="w", lease=LEASE)
+    taken, *_ = await store.claim(["bad", "work"], count=5, worker="w", lease=LEASE)
 
     assert upkept.count == 1
     assert upkept.wait is not None

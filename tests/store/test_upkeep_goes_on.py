@@ -173,7 +173,7 @@ async def test_a_worker_gets_no_task_whose_id_is_no_text(store: TaskStore) -> No
     await enqueue(store, "good")
     await store.redis.call(b"ZADD", store.keys.prefix + b"q:work:default", b"1", b"\xff\xfe")
 
-    claims, dangling = await store.claim(["work"], count=5, worker="w", lease=LEASE)
+    claims, dangling, _ = await store.claim(["work"], count=5, worker="w", lease=LEASE)
 
     assert [claim.task_id for claim in claims] == ["good"]
     assert len(dangling) == 1

@@ -264,7 +264,7 @@ async def test_a_shutdown_gives_back_even_what_ignores_everything(
 
     task = await store.get(handle.id, full=True)
     assert (task.state, task.error) == (TaskState.QUEUED, None)
-    (claim,), _ = await store.claim(["ignore"], count=1, worker="next", lease=NO_TIME)
+    (claim,), *_ = await store.claim(["ignore"], count=1, worker="next", lease=NO_TIME)
     assert (claim.failures, claim.losses) == (0, 0)
 
 

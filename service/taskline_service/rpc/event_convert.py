@@ -63,10 +63,8 @@ def _state_changed(change: StateChange) -> pb.TaskEvent.StateChanged:
 def _ended(end: End, payload_format: pb.PayloadFormat.ValueType) -> pb.TaskEvent.Ended:
     result = None
     # Also an event that still carries a result tells none whose time is over.
-    if end.result is not None and end.result_expire_us > time.time_ns() // 1000:
-        result = json_bytes_to_payload(
-            end.result, payload_format, max_size=MAX_RESULT_IN_EVENT_BYTES
-        )
+    if (kept := end.result_at(time.time_ns() // 1000)) is not None:
+        result = json_bytes_to_payload(kept, payload_format, max_size=MAX_RESULT_IN_EVENT_BYTES)
     return pb.TaskEvent.Ended(
         state=STATE_TO_PB[end.state],
         result=result,

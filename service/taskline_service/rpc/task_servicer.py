@@ -32,6 +32,7 @@ from taskline_service.rpc.history import list_task_events
 from taskline_service.rpc.lifetime import Lifetime
 from taskline_service.rpc.payload import to_translate
 from taskline_service.rpc.places import Places
+from taskline_service.rpc.sharing import heed
 from taskline_service.rpc.translating import ResultTranslation
 from taskline_service.rpc.watch_options import WatchOptions, options_of
 from taskline_service.rpc.watch_streams import WatchStreams
@@ -144,7 +145,7 @@ class TaskServicer(TaskServiceServicer):
         """Go on also when the call is over: only then it is known whose task has the id."""
         with answered_by(None):
             enqueuing = asyncio.create_task(self._enqueue(new))
-        enqueuing.add_done_callback(_heed)
+        enqueuing.add_done_callback(heed)
         return enqueuing
 
     def _cancel_later(self, enqueuing: _Enqueuing) -> None:
@@ -290,9 +291,3 @@ def _tell_of_result(task: Task) -> None:
     if trace_id := telemetry.trace_id_of(task.spec.trace):
         about["trace_id"] = trace_id
     log.info("task %s: GetResult: %s", task.id, task.state, extra=about)
-
-
-def _heed(enqueuing: _Enqueuing) -> None:
-    """Nobody may be there any more to be told of an error."""
-    if not enqueuing.cancelled():
-        enqueuing.exception()

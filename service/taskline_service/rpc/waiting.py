@@ -89,6 +89,5 @@ async def _until_end(
 
 def _outcome(task: Task, end: End) -> tuple[Task, bytes | None] | None:
     """None if the result is over already."""
-    if end.result is not None and end.result_expire_us <= time.time_ns() // 1000:
-        return None
-    return task, end.result
+    result = end.result_at(time.time_ns() // 1000)
+    return None if result is None and end.result is not None else (task, result)

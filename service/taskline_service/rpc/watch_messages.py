@@ -1,7 +1,5 @@
 """What watches say, all but their tokens, which are each stream's own."""
 
-import asyncio
-import time
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TypeAlias
@@ -12,6 +10,7 @@ from taskline_service.offload import off_loop
 from taskline_service.rpc.convert import task_to_pb
 from taskline_service.rpc.event_convert import end_of, event_to_pb
 from taskline_service.rpc.payload import to_translate
+from taskline_service.rpc.sharing import Sharing
 from taskline_service.store import Emitted, End, Event, Logged, TaskStore
 from taskline_service.task import Task
 
@@ -58,7 +57,7 @@ class EventMessages:
         self._store = store
         # With the event, so that no other gets its id meanwhile.
         self._made: OrderedDict[_Key, tuple[Event, pb.TaskEvent]] = OrderedDict()
-        self._reading: dict[_Key, asyncio.Task[pb.TaskEvent]] = {}
+        self._reading = Sharing[_Key, pb.TaskEvent]()
 
     async def of(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
         """A copy of the message of an event, which has everything: what is long is read.
@@ -73,7 +72,7 @@ class EventMessages:
             made = event_to_pb(event, payload_format)
             self._keep(key, event, made)
         else:
-            made = await self._read_once(key, event, payload_format)
+            made = await self._reading.of(key, lambda: self._read(key, event, payload_format))
         message = pb.TaskEvent()
         message.CopyFrom(made)
         return message
@@ -87,7 +86,7 @@ class EventMessages:
         return await off_loop(size, event_to_pb, event, payload_format)
 
     async def _outcome_of(self, task: Task) -> tuple[Task, bytes | None]:
-        if task.short_result is not None and task.result_expire_us > time.time_ns() // 1000:
+        if task.short_result is not None:  # whose time may be over: then it is not told
             return task, task.short_result
         try:
             whole, result = await self._store.get_outcome(task.id)
@@ -96,28 +95,14 @@ class EventMessages:
         # Another one may have taken its place.
         return (whole, result) if whole.end_us == task.end_us else (task, None)
 
-    async def _read_once(self, key: _Key, event: Event, payload_format: _Format) -> pb.TaskEvent:
-        reading = self._reading.get(key)
-        if reading is None:
-            # A task of its own: others wait for it too if who came first goes away.
-            reading = asyncio.create_task(self._read(event, payload_format))
-            self._reading[key] = reading
-            reading.add_done_callback(lambda done: self._after_reading(key, event, done))
-        return await asyncio.shield(reading)
-
-    def _after_reading(self, key: _Key, event: Event, done: asyncio.Task[pb.TaskEvent]) -> None:
-        del self._reading[key]
-        # Who waits for it is told of an error, and who comes later reads again.
-        if not done.cancelled() and done.exception() is None:
-            self._keep(key, event, done.result())
-
     def _keep(self, key: _Key, event: Event, message: pb.TaskEvent) -> None:
         self._made[key] = (event, message)
         if len(self._made) > _KEPT:
             self._made.popitem(last=False)
 
-    async def _read(self, event: Event, payload_format: _Format) -> pb.TaskEvent:
-        """The message of an event without what came with it."""
+    async def _read(self, key: _Key, told: Event, payload_format: _Format) -> pb.TaskEvent:
+        """The message of an event without what came with it; it is kept for who comes later."""
+        event = told
         if isinstance(event.change, End):
             event = await self._with_outcome(event)
             size = len(event.change.result or b"") if isinstance(event.change, End) else 0
@@ -130,7 +115,9 @@ class EventMessages:
                 raise NoLongerKept(task if same else None)
             event, size = replace(event, change=Emitted(output)), len(output)
         size = to_translate(size, payload_format)
-        return await off_loop(size, event_to_pb, event, payload_format)
+        made = await off_loop(size, event_to_pb, event, payload_format)
+        self._keep(key, told, made)
+        return made
 
     async def _with_outcome(self, event: Event) -> Event:
         try:

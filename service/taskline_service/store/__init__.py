@@ -5,7 +5,6 @@ Nothing outside this package speaks to Redis.
 
 from taskline_service.store.address import InvalidRedisUrl, RedisAddress, parse_redis_url
 from taskline_service.store.changes import Emitted, End, Event, Gap, Logged, StateChange
-from taskline_service.store.claims import may_be_more
 from taskline_service.store.connection import StoreError
 from taskline_service.store.directory import (
     Directory,
@@ -60,7 +59,6 @@ __all__ = [
     "before_patience_ends",
     "check_partitions",
     "directory_of",
-    "may_be_more",
     "new_call",
     "opened",
     "parse_redis_url",

@@ -44,6 +44,10 @@ class End:
     expire_us: int = 0
     cancel_request_us: int = 0
 
+    def result_at(self, time_us: int) -> bytes | None:
+        """The result, if it came along and its time is not over."""
+        return self.result if self.result_expire_us > time_us else None
+
 
 @dataclass(frozen=True, slots=True)
 class Logged:

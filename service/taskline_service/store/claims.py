@@ -19,14 +19,8 @@ from taskline_service.store.records import (
     to_us,
 )
 from taskline_service.store.scripted import Scripted, new_call
-from taskline_service.store.values import Completion, Failure, LogLine, Output, Verdict
+from taskline_service.store.values import Claimed, Completion, Failure, LogLine, Output, Verdict
 from taskline_service.task import Claim, ErrorType, Progress, TaskError
-
-
-def may_be_more(claims: Sequence[Claim], count: int) -> bool:
-    """Whether a call that wanted `count` tasks, and got these, may not have got all."""
-    lines = {(claim.spec.task_type, claim.spec.queue) for claim in claims}
-    return len(claims) >= count or len(lines) >= LINES_PER_CLAIM
 
 
 class Claims(Scripted):
@@ -42,17 +36,14 @@ class Claims(Scripted):
         queues: QueueChoice = EVERY_QUEUE,
         call: bytes = b"",
         isolates: bool = False,
-    ) -> tuple[list[Claim], list[str]]:
+    ) -> Claimed:
         """Take up to `count` waiting tasks of these types, in the order of `queues`.
-
-        Fewer if there are no more, or those are of many lines: may_be_more() knows.
 
         A worker whose call had no answer repeats it with the same `call`, which new_call() makes,
         and gets what it was given then. One that `isolates` gives what is to run alone a process of
         its own, and tells if that is lost.
 
-        Returns the claims, and ids that waited although their record is gone or damaged. A task
-        of which only what was enqueued is lost has FAILED.
+        A task of which only what was enqueued is lost has FAILED.
         """
         nonce = call or new_call()
         args = {
@@ -78,7 +69,9 @@ class Claims(Scripted):
         if unreadable:
             await self._fail_unreadable(unreadable, nonce)
         dangling = reply[b"dangling"] + [fields[b"id"] for fields in unreadable]
-        return claims, [task_id.decode(errors="replace") for task_id in dangling]
+        return Claimed(
+            claims, [task_id.decode(errors="replace") for task_id in dangling], reply[b"more"]
+        )
 
     async def _fail_unreadable(self, claims: Sequence[dict[bytes, Any]], nonce: bytes) -> None:
         """End tasks that nobody can execute: what was enqueued cannot be understood."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from taskline_service.task import Claim, ErrorType, Task, TaskError, TaskSpec, TaskState
 
@@ -180,6 +181,16 @@ class Reclaimed:
     queue: str
     worker: str
     state: TaskState
+
+
+class Claimed(NamedTuple):
+    """What a worker was given."""
+
+    claims: list[Claim]
+    # Ids that waited although their record is gone or damaged.
+    dangling: list[str]
+    # Whether others may wait, of those that were asked for.
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from taskline_service.errors import TasklineError
 from taskline_service.queue_order import QueueChoice
-from taskline_service.store import TaskStore, may_be_more, new_call
+from taskline_service.store import TaskStore, new_call
 from taskline_service.task import Claim
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class ClaimRounds:
         # Before the call: what is said to wait there meanwhile may be more than it gives.
         place.empty_of = frozenset(task_types)
         try:
-            claims, dangling = await place.store.claim(
+            claims, dangling, more = await place.store.claim(
                 task_types,
                 queues=self._queues,
                 count=count,
@@ -92,7 +92,7 @@ class ClaimRounds:
                 raise
             return [], []
         place.call = new_call()
-        if may_be_more(claims, count):
+        if more:
             place.empty_of = frozenset()
         return claims, dangling
 

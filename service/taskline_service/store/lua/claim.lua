@@ -4,8 +4,9 @@
 -- args: types, queues (nil: all), by_rank, count, most_lines (of which they are), worker, isolates, nonce,
 -- lease (us), record_ttl (us)
 -- Returns { claims = { { id, line, attempt, failed, lost, alone, create, due,
--- start, spec } }, dangling = { ids }, damaged = { keys } };
--- dangling: ids that waited although their record is gone, damaged or says otherwise.
+-- start, spec } }, more, dangling = { ids }, damaged = { keys } };
+-- more: others may wait; dangling: ids that waited although their record is gone, damaged or says
+-- otherwise.
 
 local PAGE = 500
 -- For how long what a worker was given can be given again: longer than its lease, as after an outage of
@@ -113,7 +114,7 @@ if before and before.nonce == args.nonce then
   if given[1] then
     lease()
   end
-  return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
+  return cmsgpack.pack({ claims = claims, more = true, dangling = dangling, damaged = damaged })
 end
 
 local lines, served, lines_served = servable(), {}, 0
@@ -152,4 +153,5 @@ if given[1] then
   redis.call('SET', given_key, cmsgpack.pack({ nonce = args.nonce, ids = given }), 'PX', GIVEN_MS)
 end
 publish()
-return cmsgpack.pack({ claims = claims, dangling = dangling, damaged = damaged })
+local more = lines[1] ~= nil or #claims >= args.count
+return cmsgpack.pack({ claims = claims, more = more, dangling = dangling, damaged = damaged })

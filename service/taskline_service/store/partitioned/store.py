@@ -15,6 +15,7 @@ from taskline_service.store.scripted import new_call
 from taskline_service.store.store import TaskStore
 from taskline_service.store.story import Story
 from taskline_service.store.values import (
+    Claimed,
     Completion,
     Enqueued,
     EnqueueStatus,
@@ -137,15 +138,16 @@ class PartitionedStore(TaskStore):
         queues: QueueChoice = EVERY_QUEUE,
         call: bytes = b"",
         isolates: bool = False,
-    ) -> tuple[list[Claim], list[str]]:
+    ) -> Claimed:
         """Take up to `count` waiting tasks of these types, from one partition after the other.
 
         The claim loop of a worker asks the partitions itself, in turn: worker/rounds.py.
         """
-        claims, dangling, call = list[Claim](), list[str](), call or new_call()
+        claims, dangling, more = list[Claim](), list[str](), False
+        call = call or new_call()
         for store in self._partitions:
             if len(claims) < count:
-                more, gone = await store.claim(
+                given = await store.claim(
                     task_types,
                     count=count - len(claims),
                     worker=worker,
@@ -154,9 +156,10 @@ class PartitionedStore(TaskStore):
                     call=call,
                     isolates=isolates,
                 )
-                claims += more
-                dangling += gone
-        return claims, dangling
+                claims += given.claims
+                dangling += given.dangling
+                more = more or given.more
+        return Claimed(claims, dangling, more or len(claims) >= count)
 
     async def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> list[Verdict]:
         """Prolong leases; HELD, CANCEL, LOST or, if its outcome is recorded, REPEATED for each."""
